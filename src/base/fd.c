@@ -153,6 +153,11 @@ ssize_t message_recv(int sock, void *buf, size_t size, int *ret_fds, size_t *ret
                 fds_close(ret_fds, n_fds);
                 return -EBADMSG;
         }
+        if (n == 0) {
+                /* An empty message looks like the end: its descriptors must not be lost with it. */
+                fds_close(ret_fds, n_fds);
+                n_fds = 0;
+        }
         *ret_n_fds = n_fds;
         return n;
 }

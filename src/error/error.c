@@ -22,12 +22,11 @@ static const ErrorRow rows[ERROR_KIND_MAX_] = {
 
 void error_clear(Error *e) {
         free(e->detail);
-        *e = (Error) { 0 };
+        *e = (Error){ 0 };
 }
 
-static int error_setv(
+_printf_(5, 0) static int error_setv(
         Error *e, ErrorKind kind, const char *field, const char *limit, const char *format, va_list ap) {
-
         assert(kind > ERROR_NONE && kind < ERROR_KIND_MAX_);
 
         if (e && e->kind == ERROR_NONE) {

@@ -14,7 +14,7 @@ typedef struct LogField {
 } LogField;
 
 /* A list of fields, ended for you: LOG_FIELDS({ "SESSION_ID", id }, { "REASON", "timeout" }) */
-#define LOG_FIELDS(...) ((const LogField[]) { __VA_ARGS__, { NULL, NULL } })
+#define LOG_FIELDS(...) ((const LogField[]){ __VA_ARGS__, { NULL, NULL } })
 
 typedef enum LogTarget {
         LOG_TARGET_AUTO, /* the journal when stderr is connected to it (JOURNAL_STREAM), else stderr */
@@ -26,8 +26,7 @@ typedef enum LogTarget {
 void log_setup(LogTarget target, int level, const char *worker_id);
 
 /* @message: row of the message table or NULL; @fields: LOG_FIELDS(...) or NULL. errno is kept; %m works. */
-void log_event(int priority, const LogMessage *message, const LogField *fields, const char *format, ...)
-        _printf_(4, 5);
+void log_event(int priority, const LogMessage *message, const LogField *fields, const char *format, ...) _printf_(4, 5);
 
 /* Logs with ERRNO= and %m set from @error (positive or negative); returns -abs(error). */
 int log_errno(int priority, int error, const LogMessage *message, const LogField *fields, const char *format, ...)

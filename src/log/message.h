@@ -7,23 +7,23 @@ typedef struct LogMessage {
         const char *id; /* 32 hex digits */
 } LogMessage;
 
-#define LOG_MESSAGES(M)                                          \
-        M(WORKER_STARTING, "a63fb903c77d4f17a202f2b6ad8623ba")   \
-        M(WORKER_READY, "3bafd4ca80334654b5e1dcdd555f00f4")      \
-        M(WORKER_STOPPING, "935274397f664443a048f7126cfe61a1")   \
-        M(WORKER_RELOADED, "ff56e71684064caeb75ea98ab864a878")   \
-        M(LIMITS_UNAVAILABLE, "eff100d4943842138e3e6f267128262d") \
-        M(SPAWNER_LOST, "ce4a7b8b45ed43a79b0a138ca96fe4cb")      \
-        M(SPAWNER_BACK, "0d6ca885e2ea498d87fdfe3faf07fcf1")      \
-        M(POOL_MEMBER_READY, "99089766082d4ad4a3293a12e9e16ee4") \
-        M(POOL_READY, "9467e61d1f094b46a4c719580d17c184")        \
-        M(POOL_EMPTY, "229f712cc36740b8a7992567ae181694")        \
-        M(POOL_MEMBER_DIED, "b0dc5fc4165d43ec84e387706b075ca4")  \
-        M(POOL_RESIZED, "2758a47cdc3e4c05874fbbe9d9e82aa8")      \
-        M(SANDBOX_FAILED, "89493625c14d418e825bef8e64c0ff29")    \
-        M(SESSION_CREATED, "8f7c5b70f9374d56a54f8fd3e4987683")   \
-        M(SESSION_ENDED, "7ad054a49fa641a688fe666be933e5aa")     \
-        M(EXEC_FINISHED, "91c72538e6f9442daa7078972abebfa7")     \
+#define LOG_MESSAGES(M)                                                                                                \
+        M(WORKER_STARTING, "a63fb903c77d4f17a202f2b6ad8623ba")                                                         \
+        M(WORKER_READY, "3bafd4ca80334654b5e1dcdd555f00f4")                                                            \
+        M(WORKER_STOPPING, "935274397f664443a048f7126cfe61a1")                                                         \
+        M(WORKER_RELOADED, "ff56e71684064caeb75ea98ab864a878")                                                         \
+        M(LIMITS_UNAVAILABLE, "eff100d4943842138e3e6f267128262d")                                                      \
+        M(SPAWNER_LOST, "ce4a7b8b45ed43a79b0a138ca96fe4cb")                                                            \
+        M(SPAWNER_BACK, "0d6ca885e2ea498d87fdfe3faf07fcf1")                                                            \
+        M(POOL_MEMBER_READY, "99089766082d4ad4a3293a12e9e16ee4")                                                       \
+        M(POOL_READY, "9467e61d1f094b46a4c719580d17c184")                                                              \
+        M(POOL_EMPTY, "229f712cc36740b8a7992567ae181694")                                                              \
+        M(POOL_MEMBER_DIED, "b0dc5fc4165d43ec84e387706b075ca4")                                                        \
+        M(POOL_RESIZED, "2758a47cdc3e4c05874fbbe9d9e82aa8")                                                            \
+        M(SANDBOX_FAILED, "89493625c14d418e825bef8e64c0ff29")                                                          \
+        M(SESSION_CREATED, "8f7c5b70f9374d56a54f8fd3e4987683")                                                         \
+        M(SESSION_ENDED, "7ad054a49fa641a688fe666be933e5aa")                                                           \
+        M(EXEC_FINISHED, "91c72538e6f9442daa7078972abebfa7")                                                           \
         M(REQUEST_REFUSED, "de70289539e14dd098b6bf467ab9cdb8")
 
 #define LOG_MESSAGE_DECLARE(name, id) extern const LogMessage MESSAGE_##name;
