@@ -2,8 +2,12 @@
 #pragma once
 
 #include "base/clock.h"
+#include "conf/conf.h"
 #include "error/error.h"
 #include "spec/limits.h"
+
+#define CONFIG_KEYS_MAX 1024U
+#define CONFIG_KEY_NAME_MAX 64U
 
 /* One API key as configured: NAME:SHA256, the lower case hex digest of the key itself. */
 typedef struct ConfigKey {
@@ -34,22 +38,35 @@ typedef struct Config {
         uint64_t output_max; /* default of an exec's max_output, bytes a stream */
 
         /* [Auth] */
-        ConfigKey *keys;
+        ConfigKey *keys; /* names and digests differ from each other */
         size_t n_keys;
         bool allow_anonymous;
 
         /* [Http] */
-        uint64_t body_max;     /* bytes of a request body */
+        uint64_t body_max; /* bytes of a request body */
         unsigned connections_max;
-        unsigned port;         /* 0: none; standalone listens on 127.0.0.1:port */
+        unsigned port; /* 0: none; standalone listens on 127.0.0.1:port */
 } Config;
 
 Config *config_free(Config *c);
 DEFINE_CLEANUP(Config, config_free);
 
-/* Loads, lowest to highest: built-in defaults, the vendor file, /etc/sandboxd/sandboxd.conf and
- * sandboxd.conf.d (a folder's .conf files in order of their names), /etc/sandboxd/worker/NAME.conf and NAME.conf.d,
- * then the environment. @root: prefix of all paths ("" for the real ones); @worker: the instance's name.
- * Any unknown section or key or bad value refuses everything: @error names file, line, section, key and what was
- * expected. Returns 0 or -errno with @error set. */
+/* Every setting there is: what the loader, the sample file, the manual page and their tests read. */
+const ConfTable *config_describe(void);
+
+/* Loads, lowest to highest: built-in defaults, the vendor file, SYSCONFDIR/sandboxd/sandboxd.conf and
+ * sandboxd.conf.d (a folder's .conf files in order of their names), worker/NAME.conf and NAME.conf.d beside it,
+ * then the environment; the API keys of the service's credential "api-keys" join those of [Auth] Keys=.
+ * @root: prefix of all paths ("" for the real ones). @worker: the instance's name; NULL: what WORKER_ID in the
+ * environment says, else "worker1". Any unknown section or key or bad value refuses everything: @error names file,
+ * line, section, key and what was expected. Returns 0 or -errno with @error set. */
 int config_load(const char *root, const char *worker, Config **ret, Error *error);
+
+/* Puts NAME:SHA256 (of @length bytes) into @c. Returns 0, -EINVAL with @error set to what was expected, or -ENOMEM. */
+int config_add_key(Config *c, const char *text, size_t length, Error *error);
+
+/* Adds the keys of a file, one NAME:SHA256 a line; no file is fine, "#" begins a comment line. */
+int config_add_key_file(Config *c, const char *path, Error *error);
+
+/* The parser of [Auth] Keys=. */
+ConfParse config_parse_keys;

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/config.h"
+
+#define BLANKS " \t\r"
+
+static int hex_value(char c) {
+        if (c >= '0' && c <= '9')
+                return c - '0';
+        if (c >= 'a' && c <= 'f')
+                return c - 'a' + 10;
+        return -1;
+}
+
+static bool parse_digest(const char *text, size_t length, uint8_t digest[static 32]) {
+        if (length != 64)
+                return false;
+        for (size_t i = 0; i < 32; i++) {
+                int high = hex_value(text[2 * i]), low = hex_value(text[2 * i + 1]);
+                if (high < 0 || low < 0)
+                        return false;
+                digest[i] = (uint8_t) (high << 4 | low);
+        }
+        return true;
+}
+
+static bool name_is_valid(const char *name, size_t length) {
+        if (length == 0 || length > CONFIG_KEY_NAME_MAX)
+                return false;
+        for (size_t i = 0; i < length; i++) {
+                char c = name[i];
+                if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+                            c == '_' || c == '.'))
+                        return false;
+        }
+        return true;
+}
+
+int config_add_key(Config *c, const char *text, size_t length, Error *error) {
+        const char *colon = memchr(text, ':', length);
+        size_t name_length = colon ? (size_t) (colon - text) : 0;
+        uint8_t digest[32];
+
+        /* What was written stays out of the message: it may be a key that was taken for its digest. */
+        if (!name_is_valid(text, name_length))
+                return error_set(error, ERROR_INVALID_VALUE,
+                        "expected NAME:SHA256, the name at most %u letters, digits, \"-\", \"_\" and \".\"",
+                        CONFIG_KEY_NAME_MAX);
+        if (!parse_digest(colon + 1, length - name_length - 1, digest))
+                return error_set(error, ERROR_INVALID_VALUE,
+                        "key %.*s: expected the key's SHA-256 as 64 lower case hex digits (printf %%s KEY | sha256sum)",
+                        (int) name_length, text);
+        if (c->n_keys == CONFIG_KEYS_MAX)
+                return error_set(error, ERROR_INVALID_VALUE, "expected at most %u keys", CONFIG_KEYS_MAX);
+
+        for (size_t i = 0; i < c->n_keys; i++) {
+                const ConfigKey *k = c->keys + i;
+                if (strlen(k->name) == name_length && memcmp(k->name, text, name_length) == 0)
+                        return error_set(error, ERROR_INVALID_VALUE, "two keys are named %s", k->name);
+                if (memcmp(k->digest, digest, sizeof digest) == 0)
+                        return error_set(error, ERROR_INVALID_VALUE, "%s and %.*s are the same key", k->name,
+                                (int) name_length, text);
+        }
+
+        ConfigKey *keys = reallocarray(c->keys, c->n_keys + 1, sizeof *keys);
+        if (!keys)
+                return -ENOMEM;
+        c->keys = keys;
+
+        char *name = strndup(text, name_length);
+        if (!name)
+                return -ENOMEM;
+        ConfigKey *k = keys + c->n_keys++;
+        k->name = name;
+        memcpy(k->digest, digest, sizeof digest);
+        return 0;
+}
+
+static void drop_keys(Config *c) {
+        for (size_t i = 0; i < c->n_keys; i++)
+                free(c->keys[i].name);
+        free(c->keys);
+        c->keys = NULL;
+        c->n_keys = 0;
+}
+
+int config_parse_keys(const ConfSetting *s _unused_, const char *value, bool more, void *field, Error *error) {
+        Config *c = CONTAINER_OF(field, Config, keys);
+
+        if (!more)
+                drop_keys(c);
+        for (;;) {
+                value += strspn(value, BLANKS);
+                size_t length = strcspn(value, BLANKS);
+                if (length == 0)
+                        return 0;
+                int r = config_add_key(c, value, length, error);
+                if (r < 0)
+                        return r;
+                value += length;
+        }
+}
+
+int config_add_key_file(Config *c, const char *path, Error *error) {
+        _cleanup_free_ char *text = NULL;
+        size_t size;
+        unsigned number = 0;
+
+        int r = conf_read_file(path, &text, &size, error);
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return r;
+
+        for (const char *p = text; p < text + size;) {
+                _cleanup_error_ Error more = { 0 };
+                const char *newline = memchr(p, '\n', (size_t) (text + size - p));
+                const char *end = newline ?: text + size;
+                const char *start = p;
+
+                number++;
+                while (start < end && (*start == ' ' || *start == '\t'))
+                        start++;
+                while (end > start && (end[-1] == ' ' || end[-1] == '\t' || end[-1] == '\r'))
+                        end--;
+                p = newline ? newline + 1 : text + size;
+                if (start == end || *start == '#')
+                        continue;
+
+                r = config_add_key(c, start, (size_t) (end - start), &more);
+                if (r < 0) {
+                        (void) error_set(error, r == -ENOMEM ? ERROR_INTERNAL : ERROR_INVALID_VALUE, "%s:%u: %s.", path,
+                                number, more.detail ?: "out of memory");
+                        return r;
+                }
+        }
+        return 0;
+}
