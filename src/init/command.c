@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "init/command.h"
+
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+int command_parse(const InitRequest *request, char *strings, size_t length, char **vector, Command *ret) {
+        size_t wanted = 1 + (size_t) request->argc + request->envc, found = 0;
+        char *p = strings, *end = strings + length;
+
+        if (request->argc == 0 || request->argc > INIT_ARGC_MAX || request->envc > INIT_ENVC_MAX)
+                return -EBADMSG;
+        if (length == 0 || length > INIT_STRINGS_MAX || length != request->length || end[-1] != '\0')
+                return -EBADMSG;
+
+        ret->cwd = p;
+        ret->argv = vector;
+        ret->envp = vector + request->argc + 1;
+        for (p += strlen(p) + 1; p < end && found + 1 < wanted; p += strlen(p) + 1, found++) {
+                if (found < request->argc)
+                        ret->argv[found] = p;
+                else
+                        ret->envp[found - request->argc] = p;
+        }
+        if (p != end || found + 1 != wanted)
+                return -EBADMSG;
+        ret->argv[request->argc] = NULL;
+        ret->envp[request->envc] = NULL;
+        return 0;
+}
+
+static const char *search_path(char **envp) {
+        for (; *envp; envp++)
+                if (strncmp(*envp, "PATH=", 5) == 0)
+                        return *envp + 5;
+        return "/usr/local/bin:/usr/bin:/bin";
+}
+
+/* execve(2) with a search along PATH for names without a slash. Returns -errno. */
+static int execute(const Command *c) {
+        char path[PATH_MAX];
+        int result = -ENOENT;
+
+        if (strchr(c->argv[0], '/')) {
+                (void) execve(c->argv[0], c->argv, c->envp);
+                return -errno;
+        }
+
+        size_t name = strlen(c->argv[0]);
+        for (const char *p = search_path(c->envp); name > 0; p++) {
+                size_t n = strcspn(p, ":");
+                if (n > 0 && n + 1 + name < sizeof path) {
+                        memcpy(path, p, n);
+                        path[n] = '/';
+                        memcpy(path + n + 1, c->argv[0], name + 1);
+                        (void) execve(path, c->argv, c->envp);
+                        if (errno == EACCES)
+                                result = -EACCES;
+                        else if (errno != ENOENT && errno != ENOTDIR)
+                                return -errno;
+                }
+                p += n;
+                if (*p == '\0')
+                        break;
+        }
+        return result;
+}
+
+/* Runs between vfork() and execve(): in memory shared with process 1, so it calls the kernel and little else. */
+static int child(const Command *c, InitStage *ret_stage) {
+        struct rlimit tag = { .rlim_cur = c->tag, .rlim_max = c->tag };
+        sigset_t none;
+
+        *ret_stage = INIT_STAGE_FORK;
+        if (setsid() < 0 || setrlimit(RLIMIT_RTTIME, &tag) < 0)
+                return -errno;
+        for (int i = 0; i < 3; i++)
+                if (dup2(c->streams[i], i) < 0)
+                        return -errno;
+        if (syscall(SYS_close_range, 3, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) < 0)
+                return -errno;
+        *ret_stage = INIT_STAGE_CWD;
+        if (chdir(c->cwd) < 0)
+                return -errno;
+        *ret_stage = INIT_STAGE_EXECVE;
+        (void) signal(SIGPIPE, SIG_DFL);
+        (void) sigemptyset(&none);
+        (void) sigprocmask(SIG_SETMASK, &none, NULL);
+        return execute(c);
+}
+
+pid_t command_start(const Command *c, InitStage *ret_stage) {
+        /* written by the child, which shares our memory until it has executed the program or ended */
+        volatile int error = 0;
+        InitStage stage = INIT_STAGE_FORK;
+
+        pid_t pid = vfork();
+        if (pid == 0) {
+                error = child(c, &stage);
+                _exit(127);
+        }
+        *ret_stage = stage;
+        if (pid < 0) {
+                *ret_stage = INIT_STAGE_FORK;
+                return -errno;
+        }
+        return error < 0 ? error : pid;
+}

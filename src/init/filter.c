@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/net.h>
+#include <linux/netlink.h>
+#include <linux/sched.h>
+#include <linux/seccomp.h>
+#include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/personality.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "init/init.h"
+
+/*
+ * Two programs. The allow list is installed once, in the zygote, and inherited by all sandboxes; the kernel answers
+ * most calls from a bitmap that it keeps of it. The lock is installed in each sandbox: it takes away what only the
+ * zygote needs and tests arguments. The stricter answer of the two counts; of two errors, the lock's.
+ *
+ * The lock tests whole 64-bit arguments: the kernel itself reads some as 32-bit numbers, so that a test of the lower
+ * half alone would do, but only an exact test of all bits cannot be led astray by those above.
+ */
+
+#ifndef CLONE_NEWTIME
+#define CLONE_NEWTIME 0x00000080
+#endif
+#define NAMESPACES                                                                                          \
+        (CLONE_NEWNS | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP)
+
+static const struct sock_filter allowed[] = {
+#include "filter-allowed.inc"
+};
+
+/* clang-format off */
+#define LOAD(field)      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define LOAD_LOW(n)      BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[n]))
+#define LOAD_HIGH(n)     BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[n]) + 4)
+#define IF_EQ(k, t, f)   BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (k), (t), (f))
+#define IF_ANY(k, t, f)  BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, (k), (t), (f))
+#define ONLY_BITS(k)     BPF_STMT(BPF_ALU | BPF_AND | BPF_K, (k))
+#define ALLOW            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+#define REFUSE(error)    BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (error))
+
+/* Skips the next @n instructions unless the call is @name; tests then follow that end in ALLOW or REFUSE. */
+#define CALL(name, n)    IF_EQ(__NR_##name, 0, (n))
+/* Refuses the call outright. */
+#define NEVER(name, e)   IF_EQ(__NR_##name, 0, 1), REFUSE(e)
+
+#if defined(__x86_64__)
+#define NATIVE AUDIT_ARCH_X86_64
+#elif defined(__aarch64__)
+#define NATIVE AUDIT_ARCH_AARCH64
+#else
+#error "No system call filter is written for this architecture"
+#endif
+
+static const struct sock_filter lock[] = {
+        LOAD(arch),
+        IF_EQ(NATIVE, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        LOAD(nr),
+
+        NEVER(clone3, ENOSYS), /* its flags lie in memory, where no filter reaches; C libraries fall back to clone */
+        NEVER(mount, EPERM),
+        NEVER(umount2, EPERM),
+        NEVER(pivot_root, EPERM),
+        NEVER(setns, EPERM),
+        NEVER(sethostname, EPERM),
+        NEVER(open_tree, EPERM),
+        NEVER(move_mount, EPERM),
+        NEVER(mount_setattr, EPERM),
+
+        /* new namespaces; clone has its flags in the first argument on both architectures */
+        CALL(clone, 4),
+                LOAD_LOW(0),
+                IF_ANY(NAMESPACES, 0, 1),
+                REFUSE(EPERM),
+                ALLOW,
+        CALL(unshare, 4),
+                LOAD_LOW(0),
+                IF_ANY(NAMESPACES | CLONE_NEWTIME, 0, 1),
+                REFUSE(EPERM),
+                ALLOW,
+
+        /* socket(family, type, protocol): local ones, TCP and UDP, routing information */
+        CALL(socket, 25),
+                LOAD_HIGH(0),
+                IF_EQ(0, 0, 21), /* any bit above: refuse */
+                LOAD_LOW(0),
+                IF_EQ(AF_UNIX, 20, 0),
+                IF_EQ(AF_NETLINK, 0, 4),
+                        LOAD_HIGH(2),
+                        IF_EQ(0, 0, 16),
+                        LOAD_LOW(2),
+                        IF_EQ(NETLINK_ROUTE, 15, 14),
+                IF_EQ(AF_INET, 1, 0),
+                IF_EQ(AF_INET6, 0, 12),
+                LOAD_HIGH(2),
+                IF_EQ(0, 0, 10),
+                LOAD_LOW(1),
+                ONLY_BITS(0xf), /* without SOCK_NONBLOCK and SOCK_CLOEXEC, which lie above */
+                IF_EQ(SOCK_STREAM, 0, 3),
+                        LOAD_LOW(2),
+                        IF_EQ(0, 6, 0),
+                        IF_EQ(IPPROTO_TCP, 5, 4),
+                IF_EQ(SOCK_DGRAM, 0, 3),
+                        LOAD_LOW(2),
+                        IF_EQ(0, 2, 0),
+                        IF_EQ(IPPROTO_UDP, 1, 0),
+                REFUSE(EAFNOSUPPORT),
+                ALLOW,
+        CALL(socketpair, 6),
+                LOAD_HIGH(0),
+                IF_EQ(0, 0, 2),
+                LOAD_LOW(0),
+                IF_EQ(AF_UNIX, 1, 0),
+                REFUSE(EAFNOSUPPORT),
+                ALLOW,
+
+        /* out-of-band data on local sockets has been a way into the kernel and nothing needs it */
+        CALL(sendto, 4),
+                LOAD_LOW(3),
+                IF_ANY(MSG_OOB, 0, 1),
+                REFUSE(EOPNOTSUPP),
+                ALLOW,
+        CALL(recvfrom, 4),
+                LOAD_LOW(3),
+                IF_ANY(MSG_OOB, 0, 1),
+                REFUSE(EINVAL),
+                ALLOW,
+        CALL(sendmsg, 4),
+                LOAD_LOW(2),
+                IF_ANY(MSG_OOB, 0, 1),
+                REFUSE(EOPNOTSUPP),
+                ALLOW,
+        CALL(recvmsg, 4),
+                LOAD_LOW(2),
+                IF_ANY(MSG_OOB, 0, 1),
+                REFUSE(EINVAL),
+                ALLOW,
+        CALL(sendmmsg, 4),
+                LOAD_LOW(3),
+                IF_ANY(MSG_OOB, 0, 1),
+                REFUSE(EOPNOTSUPP),
+                ALLOW,
+        CALL(recvmmsg, 4),
+                LOAD_LOW(3),
+                IF_ANY(MSG_OOB, 0, 1),
+                REFUSE(EINVAL),
+                ALLOW,
+
+        /* input pushed into a terminal, its selection, its line discipline, its console */
+        CALL(ioctl, 7),
+                LOAD_LOW(1),
+                IF_EQ(TIOCSTI, 4, 0),
+                IF_EQ(TIOCLINUX, 3, 0),
+                IF_EQ(TIOCSETD, 2, 0),
+                IF_EQ(TIOCCONS, 1, 0),
+                ALLOW,
+                REFUSE(EPERM),
+
+        /* device nodes */
+#ifdef __NR_mknod
+        CALL(mknod, 6),
+                LOAD_LOW(1),
+                ONLY_BITS(S_IFMT),
+                IF_EQ(S_IFCHR, 2, 0),
+                IF_EQ(S_IFBLK, 1, 0),
+                ALLOW,
+                REFUSE(EPERM),
+#endif
+        CALL(mknodat, 6),
+                LOAD_LOW(2),
+                ONLY_BITS(S_IFMT),
+                IF_EQ(S_IFCHR, 2, 0),
+                IF_EQ(S_IFBLK, 1, 0),
+                ALLOW,
+                REFUSE(EPERM),
+
+        /* debuggers switch off the randomisation of addresses; no other personality is a Linux program's business */
+        CALL(personality, 6),
+                LOAD_LOW(0),
+                IF_EQ(PER_LINUX, 3, 0),
+                IF_EQ(ADDR_NO_RANDOMIZE, 2, 0),
+                IF_EQ(0xffffffff, 1, 0), /* asks which one it is */
+                REFUSE(EPERM),
+                ALLOW,
+
+        ALLOW,
+};
+/* clang-format on */
+
+static int install(const struct sock_filter *filter, size_t n) {
+        struct sock_fprog program = { .len = (unsigned short) n, .filter = (struct sock_filter *) filter };
+
+        if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, &program) < 0)
+                return -errno;
+        return 0;
+}
+
+int filter_install_allowed(void) {
+        return install(allowed, ELEMENTSOF(allowed));
+}
+
+int filter_install_lock(void) {
+        return install(lock, ELEMENTSOF(lock));
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "init/init.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "init/command.h"
+#include "init/sweep.h"
+
+/*
+ * Process 1 of a sandbox, with the payload's id and no more rights than the payload, but out of its reach: its signals
+ * are blocked, it cannot be traced, and what it knows of the payload comes from wait(2) alone. It never allocates.
+ */
+
+#define SWEEP_PASSES_MAX 200
+#define SWEEP_PAUSE_MS 5
+#define KEEP_STRINGS (16 * 1024) /* bigger requests give their memory back */
+
+typedef struct Exec {
+        uint32_t number; /* 0: free */
+        pid_t pid;
+        bool ended;
+        int status;
+        uint64_t cpu_usec;
+        uint64_t max_rss;
+} Exec;
+
+static Exec execs[INIT_EXECS_MAX];
+static unsigned n_execs;
+static int child_signals;
+
+static struct {
+        InitRequest head;
+        char strings[INIT_STRINGS_MAX];
+} request;
+static char *vector[INIT_ARGC_MAX + INIT_ENVC_MAX + 2];
+
+static void tell(const InitEvent *e) {
+        if (send(INIT_CONTROL_FD, e, sizeof *e, MSG_NOSIGNAL) < 0 && errno != EINTR)
+                _exit(EXIT_FAILURE); /* nobody is left to work for */
+}
+
+static Exec *find(uint32_t number) {
+        for (size_t i = 0; i < INIT_EXECS_MAX; i++)
+                if (execs[i].number == number)
+                        return &execs[i];
+        return NULL;
+}
+
+static void note_end(pid_t pid, int status, const struct rusage *usage) {
+        for (size_t i = 0; i < INIT_EXECS_MAX; i++) {
+                Exec *e = &execs[i];
+                if (e->number == 0 || e->ended || e->pid != pid)
+                        continue;
+                e->ended = true;
+                e->status = status;
+                e->cpu_usec = (uint64_t) usage->ru_utime.tv_sec * 1000000 + (uint64_t) usage->ru_utime.tv_usec +
+                              (uint64_t) usage->ru_stime.tv_sec * 1000000 + (uint64_t) usage->ru_stime.tv_usec;
+                e->max_rss = (uint64_t) usage->ru_maxrss * 1024;
+                return;
+        }
+}
+
+/* Reaps what has ended; with @block waits until there is no child at all. */
+static void reap(bool block) {
+        struct signalfd_siginfo info;
+        struct rusage usage;
+        int status;
+        pid_t pid;
+
+        while (read(child_signals, &info, sizeof info) > 0)
+                ;
+        while ((pid = wait4(-1, &status, block ? 0 : WNOHANG, &usage)) > 0)
+                note_end(pid, status, &usage);
+}
+
+/* Kills what a command left behind when it ended. */
+static void kill_rest(const Exec *e) {
+        if (n_execs == 1) {
+                /* nothing else runs here: one call reaches all, also those that are just being forked */
+                while (kill(-1, SIGKILL) == 0)
+                        reap(true);
+                return;
+        }
+        for (int i = 0; i < SWEEP_PASSES_MAX && sweep_signal(SWEEP_TAG(e->number), SIGKILL) > 0; i++) {
+                struct pollfd wait = { .fd = child_signals, .events = POLLIN };
+                (void) poll(&wait, 1, SWEEP_PAUSE_MS);
+                reap(false);
+        }
+}
+
+static void finish_ended(void) {
+        bool again;
+
+        do {
+                again = false;
+                for (size_t i = 0; i < INIT_EXECS_MAX; i++) {
+                        Exec *e = &execs[i];
+                        if (e->number == 0 || !e->ended)
+                                continue;
+                        kill_rest(e);
+                        InitEvent event = {
+                                .type = INIT_EXITED,
+                                .exec = e->number,
+                                .pid = e->pid,
+                                .status = e->status,
+                                .cpu_usec = e->cpu_usec,
+                                .max_rss = e->max_rss,
+                        };
+                        *e = (Exec){ 0 };
+                        n_execs--;
+                        tell(&event);
+                        again = true; /* killing the rest may have reaped other commands */
+                }
+        } while (again && n_execs > 0);
+}
+
+static void refuse(uint32_t exec, int error, InitStage stage) {
+        InitEvent e = { .type = INIT_REFUSED, .exec = exec, .error = -error, .stage = stage };
+
+        tell(&e);
+}
+
+static void run_command(size_t length, const int streams[static 3]) {
+        Exec *e = find(0);
+        InitStage stage = INIT_STAGE_LIMIT;
+        Command c = { .streams = { streams[0], streams[1], streams[2] }, .tag = SWEEP_TAG(request.head.exec) };
+
+        if (!e || request.head.exec == 0 || find(request.head.exec)) {
+                refuse(request.head.exec, -EAGAIN, stage);
+                return;
+        }
+        int r = command_parse(&request.head, request.strings, length, vector, &c);
+        if (r < 0) {
+                refuse(request.head.exec, r, INIT_STAGE_FORK);
+                return;
+        }
+        pid_t pid = command_start(&c, &stage);
+        if (pid < 0) {
+                refuse(request.head.exec, pid, stage);
+                return;
+        }
+        *e = (Exec){ .number = request.head.exec, .pid = pid };
+        n_execs++;
+        if (request.head.flags & INIT_FLAG_STARTED) {
+                InitEvent event = { .type = INIT_STARTED, .exec = e->number, .pid = pid };
+                tell(&event);
+        }
+}
+
+static void send_signal(void) {
+        Exec *e = request.head.exec != 0 ? find(request.head.exec) : NULL;
+        int number = (int) request.head.signal;
+
+        if (!e || number < 1 || number > SIGRTMAX)
+                return;
+        if (request.head.scope == INIT_SCOPE_GROUP)
+                (void) kill(-e->pid, number);
+        else if (n_execs == 1)
+                (void) kill(-1, number);
+        else
+                (void) sweep_signal(SWEEP_TAG(e->number), number);
+}
+
+static void serve(void) {
+        int fds[MESSAGE_FDS_MAX];
+        size_t n_fds = 0;
+
+        ssize_t n = message_recv(INIT_CONTROL_FD, &request, sizeof request, fds, &n_fds, 0);
+        if (n <= 0)
+                _exit(EXIT_SUCCESS); /* process 1 takes all others with it */
+        if ((size_t) n >= sizeof request.head) {
+                if (request.head.type == INIT_EXEC && n_fds == 3)
+                        run_command((size_t) n - sizeof request.head, fds);
+                else if (request.head.type == INIT_SIGNAL)
+                        send_signal();
+        }
+        fds_close(fds, n_fds);
+        if (n > KEEP_STRINGS)
+                (void) madvise((void *) (((uintptr_t) request.strings + 4095) & ~(uintptr_t) 4095),
+                        INIT_STRINGS_MAX - 4096, MADV_DONTNEED);
+}
+
+void init_run(void) {
+        InitEvent ready = { .type = INIT_READY };
+        sigset_t all;
+
+        (void) signal(SIGCHLD, SIG_DFL); /* the zygote ignored it, which would reap for us and lose the status */
+        (void) sigfillset(&all);
+        (void) sigprocmask(SIG_SETMASK, &all, NULL);
+        (void) sigemptyset(&all);
+        (void) sigaddset(&all, SIGCHLD);
+        child_signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
+        if (child_signals < 0)
+                _exit(EXIT_FAILURE);
+
+        tell(&ready);
+        for (;;) {
+                struct pollfd p[2] = {
+                        { .fd = INIT_CONTROL_FD, .events = POLLIN },
+                        { .fd = child_signals, .events = POLLIN },
+                };
+                if (poll(p, 2, -1) < 0)
+                        continue;
+                if (p[1].revents) {
+                        reap(false);
+                        finish_ended();
+                }
+                if (p[0].revents)
+                        serve();
+        }
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "spec/wire.h"
+
+/*
+ * sandbox-init: the zygote of a worker's sandboxes and, cloned from it, process 1 of each sandbox. One static program,
+ * started by the spawner as INIT_PROCESS_NAME with the socket to it as descriptor INIT_ZYGOTE_FD.
+ */
+#define INIT_PROCESS_NAME "sandbox-init"
+#define INIT_ZYGOTE_FD 3
+#define INIT_CONTROL_FD 3 /* in process 1: its control socket, towards the worker */
+#define INIT_PROC_FD 4    /* in process 1: the folder /proc of the sandbox */
+
+/* The zygote's main function. Ends with its socket. Returns the exit status. */
+int zygote_main(void);
+
+/* Where the zygote's own root keeps what sandboxes are made of; nothing of the host is below it. */
+#define TEMPLATE_IMAGES "/images"
+#define TEMPLATE_SKELETON "/skeleton"
+#define TEMPLATE_DEV "/dev"
+#define TEMPLATE_PROC "/proc"
+#define TEMPLATE_EMPTY "/empty"
+#define TEMPLATE_NEW "/new"   /* mount point: the root of a sandbox while it is furnished */
+#define TEMPLATE_DATA "/data" /* mount point: the writable files of a sandbox */
+
+/* Builds that root and enters it; the caller is uid 0 of the worker's user namespace, alone in a mount namespace.
+ * @ret_what: on failure what failed. Returns 0 or -errno. */
+int template_enter(const char *images, const char **ret_what);
+
+/* Which of the files of /proc that are masked exist on this kernel; terminated by NULL. Set by template_enter(). */
+extern const char *const *masked_files;
+extern const char *const *masked_folders;
+extern const char *const *readonly_paths;
+
+/* What a new sandbox is told; lives on the zygote's stack. */
+typedef struct Birth {
+        uint32_t identity;
+        uint32_t flags;
+        Limits limits;
+        const char *image;
+        int control; /* the control socket */
+} Birth;
+
+/* Furnishes the namespaces that the calling process was cloned into and drops all rights, step by step; goes on as
+ * process 1. Tells the worker what failed and ends, otherwise never returns. */
+_noreturn_ void birth_run(Birth *b);
+
+/* Process 1: starts and reaps commands until its control socket is shut down. */
+_noreturn_ void init_run(void);
+
+/* Seccomp: the allow list, with what the zygote needs itself, and the lock that takes that away and tests arguments.
+ * Both return 0 or -errno. */
+int filter_install_allowed(void);
+int filter_install_lock(void);

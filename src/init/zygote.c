@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <grp.h>
+#include <linux/sched.h>
+#include <net/if.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "init/init.h"
+
+/*
+ * The zygote lives in the finished, nearly empty root that all sandboxes are cloned from, and in a user namespace where
+ * it is root over nothing but sandboxes. It holds no state: the spawner may start another at any time.
+ */
+
+typedef struct Zygote {
+        int home_netns; /* its own, empty one: not the host's */
+} Zygote;
+
+static int fail(const char *what, int error) {
+        (void) dprintf(STDERR_FILENO, "sandbox-init: %s: %s\n", what, strerror(error < 0 ? -error : error));
+        return EXIT_FAILURE;
+}
+
+static int answer(const ZygoteMessage *m, int fd) {
+        struct iovec iov = { .iov_base = (void *) m, .iov_len = sizeof *m };
+
+        return message_send(INIT_ZYGOTE_FD, &iov, 1, &fd, fd >= 0 ? 1 : 0);
+}
+
+static ZygoteMessage failure(const ZygoteMessage *request, int error, const char *what) {
+        ZygoteMessage m = { .type = request->type == ZYGOTE_NETNS ? ZYGOTE_NETNS : ZYGOTE_DONE,
+                .cookie = request->cookie,
+                .error = error < 0 ? -error : error };
+
+        (void) snprintf(m.text, sizeof m.text, "%s", what);
+        return m;
+}
+
+static int enter_userns(int userns) {
+        if (setns(userns, CLONE_NEWUSER) < 0)
+                return -errno;
+        if (setgroups(0, NULL) < 0 || setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0)
+                return -errno;
+        /* ends with the spawner; the change of ids had taken that away. It also made our files in /proc the host
+         * root's: they are ours again, since uid_map has to be read and written */
+        if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0)
+                return -errno;
+        return 0;
+}
+
+/* How many sandbox ids are mapped into this user namespace. */
+static uint32_t count_identities(void) {
+        FILE *f = fopen(TEMPLATE_PROC "/self/uid_map", "re");
+        unsigned inside, outside, count, found = 0;
+
+        while (f && fscanf(f, "%u %u %u", &inside, &outside, &count) == 3)
+                if (inside == NAMESPACE_SANDBOX_ID)
+                        found = count;
+        if (f)
+                (void) fclose(f);
+        return found;
+}
+
+static int loopback_up(void) {
+        _cleanup_fd_ int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+        struct ifreq request = { .ifr_name = "lo", .ifr_flags = IFF_UP };
+
+        if (sock < 0)
+                return -errno;
+        return ioctl(sock, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
+}
+
+/* A network namespace with nothing but its loopback interface; nobody in a sandbox has a right over it. */
+static void serve_netns(const Zygote *z, const ZygoteMessage *request) {
+        ZygoteMessage m = { .type = ZYGOTE_NETNS, .cookie = request->cookie };
+        _cleanup_fd_ int netns = -EBADF;
+        const char *what = "unshare(CLONE_NEWNET)";
+        int r;
+
+        if (unshare(CLONE_NEWNET) < 0) {
+                m = failure(request, errno, what);
+                (void) answer(&m, -EBADF);
+                return;
+        }
+        what = "bringing loopback up";
+        r = loopback_up();
+        if (r == 0) {
+                what = "opening the network namespace";
+                netns = open(TEMPLATE_PROC "/self/ns/net", O_RDONLY | O_CLOEXEC);
+                if (netns < 0)
+                        r = -errno;
+        }
+        /* closed connections would stay visible in TIME_WAIT; where that cannot be switched off (a read-only
+         * /proc/sys) the namespace serves one sandbox only */
+        if (r == 0 && file_write(AT_FDCWD, TEMPLATE_PROC "/sys/net/ipv4/tcp_max_tw_buckets", "0") == 0)
+                m.flags |= ZYGOTE_NETNS_REUSABLE;
+        (void) file_write(AT_FDCWD, TEMPLATE_PROC "/sys/net/ipv4/ip_unprivileged_port_start", "0"); /* a comfort */
+        if (setns(z->home_netns, CLONE_NEWNET) < 0)
+                _exit(fail("returning to the zygote's network namespace", errno));
+        if (r < 0)
+                m = failure(request, r, what);
+        (void) answer(&m, netns);
+}
+
+static pid_t clone_sandbox(int leaf, int *ret_pidfd) {
+        struct clone_args args = {
+                .flags = CLONE_PIDFD | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWIPC | CLONE_NEWUTS |
+                         (leaf >= 0 ? CLONE_INTO_CGROUP : 0),
+                .pidfd = (uint64_t) (uintptr_t) ret_pidfd,
+                .exit_signal = SIGCHLD,
+                .cgroup = leaf >= 0 ? (uint64_t) leaf : 0,
+        };
+
+        return (pid_t) syscall(SYS_clone3, &args, sizeof args);
+}
+
+static void serve_create(const Zygote *z, const ZygoteMessage *request, int control, int netns, int leaf) {
+        _cleanup_fd_ int pidfd = -EBADF;
+        ZygoteMessage m = { .type = ZYGOTE_DONE, .cookie = request->cookie };
+
+        if (setns(netns, CLONE_NEWNET) < 0) {
+                m = failure(request, errno, "entering the network namespace");
+                (void) answer(&m, -EBADF);
+                return;
+        }
+
+        pid_t pid = clone_sandbox(leaf, &pidfd);
+        if (pid == 0) {
+                Birth b = {
+                        .identity = request->identity,
+                        .flags = request->flags,
+                        .limits = request->limits,
+                        .image = request->image,
+                        .control = control,
+                };
+                birth_run(&b);
+        }
+        int error = errno;
+
+        if (setns(z->home_netns, CLONE_NEWNET) < 0)
+                _exit(fail("returning to the zygote's network namespace", errno));
+        if (pid < 0)
+                m = failure(request, error, "clone3");
+        else
+                m.pid = (uint32_t) pid;
+        (void) answer(&m, pidfd);
+}
+
+static void serve(const Zygote *z, const ZygoteMessage *m, const int *fds, size_t n_fds) {
+        switch (m->type) {
+        case ZYGOTE_CREATE:
+                if (n_fds == 2 || n_fds == 3)
+                        serve_create(z, m, fds[0], fds[1], n_fds == 3 ? fds[2] : -EBADF);
+                break;
+        case ZYGOTE_NETNS:
+                serve_netns(z, m);
+                break;
+        case ZYGOTE_PING:
+                (void) answer(m, -EBADF);
+                break;
+        default:
+                break;
+        }
+}
+
+/* Receives what the spawner says first and makes this process the zygote. */
+static int prepare(Zygote *z, const char **ret_what) {
+        ZygoteMessage m;
+        int fds[MESSAGE_FDS_MAX];
+        size_t n_fds = 0;
+
+        *ret_what = "receiving the spawner's first message";
+        ssize_t n = message_recv(INIT_ZYGOTE_FD, &m, sizeof m, fds, &n_fds, 0);
+        if (n != sizeof m || m.type != ZYGOTE_SETUP || n_fds != 1)
+                return n < 0 ? (int) n : -EBADMSG;
+
+        *ret_what = "entering the worker's user namespace";
+        int r = enter_userns(fds[0]);
+        fds_close(fds, n_fds);
+        if (r < 0)
+                return r;
+
+        m.text[sizeof m.text - 1] = '\0';
+        r = template_enter(m.text, ret_what);
+        if (r < 0)
+                return r;
+
+        *ret_what = "making a network namespace";
+        if (unshare(CLONE_NEWNET) < 0)
+                return -errno;
+        z->home_netns = open(TEMPLATE_PROC "/self/ns/net", O_RDONLY | O_CLOEXEC);
+        if (z->home_netns < 0)
+                return -errno;
+
+        *ret_what = "installing the system call filter";
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                return -errno;
+        return filter_install_allowed();
+}
+
+int zygote_main(void) {
+        Zygote z = { .home_netns = -EBADF };
+        ZygoteMessage m = { .type = ZYGOTE_HELLO };
+        const char *what = "";
+        int fds[MESSAGE_FDS_MAX];
+        size_t n_fds;
+
+        (void) syscall(SYS_close_range, INIT_ZYGOTE_FD + 1, ~0U, 0);
+        /* sandboxes are the spawner's to watch, by pidfd; nobody waits for them */
+        (void) signal(SIGCHLD, SIG_IGN);
+        (void) signal(SIGPIPE, SIG_IGN);
+        (void) umask(022);
+
+        int r = prepare(&z, &what);
+        if (r < 0)
+                return fail(what, r);
+
+        m.identity = count_identities();
+        r = answer(&m, -EBADF);
+        while (r == 0) {
+                ssize_t n = message_recv(INIT_ZYGOTE_FD, &m, sizeof m, fds, &n_fds, 0);
+                if (n <= 0)
+                        break;
+                if (n == sizeof m) {
+                        m.text[sizeof m.text - 1] = '\0';
+                        m.image[sizeof m.image - 1] = '\0';
+                        serve(&z, &m, fds, n_fds);
+                }
+                fds_close(fds, n_fds);
+        }
+        return EXIT_SUCCESS;
+}

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "init/init.h"
+#include "spawner/notify.h"
+#include "spawner/prepare.h"
+#include "spawner/spawner.h"
+
+#define DEFAULT_STATE "/var/lib/sandboxd"
+
+static const struct option options[] = {
+        { "worker", required_argument, NULL, 'w' },
+        { "prepare", required_argument, NULL, 'p' },
+        { "standalone", required_argument, NULL, 's' },
+        { "socket", required_argument, NULL, 'S' },
+        { "images", required_argument, NULL, 'i' },
+        { "help", no_argument, NULL, 'h' },
+        { "version", no_argument, NULL, 'V' },
+        { 0 },
+};
+
+static void usage(FILE *f) {
+        (void) fputs("sandboxd-spawner makes and holds the sandboxes of one worker; the service manager starts it.\n\n"
+                     "  --worker NAME              serve worker NAME, with descriptors from the service manager\n"
+                     "  --prepare NAME             as root, before it: make the worker's user namespace\n"
+                     "  --standalone NAME          without a service manager; needs --socket\n"
+                     "  --socket FD                the connected socket of the worker\n"
+                     "  --images DIR               folder of images (default " DEFAULT_STATE "/images)\n"
+                     "  --help, --version\n",
+                f);
+}
+
+/* Takes the listening socket and the user namespace out of what the service manager passed. */
+static int take_descriptors(Spawner *s) {
+        unsigned n = notify_n_fds();
+        char name[64];
+
+        for (unsigned i = 0; i < n; i++) {
+                int fd = 3 + (int) i;
+                const char *text = notify_fd_name(i, name, sizeof name);
+
+                (void) fcntl(fd, F_SETFD, FD_CLOEXEC);
+                if (text && strcmp(text, PREPARE_USERNS_NAME) == 0) {
+                        fd_close(s->userns); /* the newest is the one that was made for this start */
+                        s->userns = fd;
+                } else if (s->listener < 0)
+                        s->listener = fd;
+                else
+                        fd_close(fd);
+        }
+        /* it is held by us now; the next start makes its own */
+        (void) notify_send("FDSTOREREMOVE=1\nFDNAME=" PREPARE_USERNS_NAME);
+        if (s->listener < 0 || s->userns < 0)
+                return -EBADF;
+        return 0;
+}
+
+static int run(Spawner *s, const char *worker, int socket_fd, bool standalone) {
+        int r;
+
+        /* sandboxes whose zygote ended become ours */
+        (void) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+        (void) umask(022);
+
+        if (standalone) {
+                s->worker = socket_fd;
+                s->exit_with_worker = true;
+                if (fcntl(socket_fd, F_SETFD, FD_CLOEXEC) < 0) {
+                        spawner_log(LOG_ERR, "--socket %d: %s", socket_fd, strerror(errno));
+                        return EXIT_FAILURE;
+                }
+                r = prepare_standalone(worker, &s->userns, &s->cgroup);
+                if (r < 0)
+                        return EXIT_FAILURE;
+        } else {
+                r = take_descriptors(s);
+                if (r < 0) {
+                        spawner_log(LOG_ERR,
+                                "No listening socket or no user namespace was passed; "
+                                "start sandboxd-spawner@%s.service",
+                                worker);
+                        return EXIT_FAILURE;
+                }
+                r = cgroup_tree_open(&s->cgroup);
+                if (r < 0) {
+                        spawner_log(LOG_ERR,
+                                "No cgroup of its own is delegated to this service: %s. "
+                                "It needs cgroup version 2 and Delegate= in its unit",
+                                strerror(-r));
+                        return EXIT_FAILURE;
+                }
+        }
+        if (s->cgroup.fd >= 0 && !s->cgroup.limits)
+                spawner_log(LOG_WARNING,
+                        "Sandboxes have no limits of memory, CPU or tasks together: "
+                        "the cgroup controllers %s are missing in %s",
+                        s->cgroup.missing, s->cgroup.path);
+        return spawner_run(s) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int main(int argc, char *argv[]) {
+        Spawner s = SPAWNER_INIT;
+        const char *worker = NULL, *images = DEFAULT_STATE "/images";
+        int socket_fd = -EBADF, c;
+        bool standalone = false;
+
+        if (argc == 1 && strcmp(argv[0], INIT_PROCESS_NAME) == 0)
+                return zygote_main();
+
+        while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
+                switch (c) {
+                case 'p':
+                        return prepare_service(optarg) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+                case 's':
+                        standalone = true;
+                        worker = optarg;
+                        break;
+                case 'w':
+                        worker = optarg;
+                        break;
+                case 'S':
+                        socket_fd = atoi(optarg);
+                        break;
+                case 'i':
+                        images = optarg;
+                        break;
+                case 'V':
+                        (void) puts("sandboxd-spawner " VERSION);
+                        return EXIT_SUCCESS;
+                case 'h':
+                        usage(stdout);
+                        return EXIT_SUCCESS;
+                default:
+                        usage(stderr);
+                        return 2;
+                }
+        if (!worker || optind != argc || standalone != (socket_fd > 2)) {
+                usage(stderr);
+                return 2;
+        }
+        if (strlen(images) >= sizeof s.images) {
+                spawner_log(LOG_ERR, "--images: the path is longer than %zu characters", sizeof s.images - 1);
+                return EXIT_FAILURE;
+        }
+        (void) snprintf(s.images, sizeof s.images, "%s", images);
+        return run(&s, worker, socket_fd, standalone);
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "spec/wire.h"
+
+/*
+ * A slot is the place of one sandbox and what outlives it there: a network namespace and a cgroup leaf, which are used
+ * again once the last process of a tenant has been reaped. The sandbox itself is never used again.
+ */
+
+typedef enum SlotState {
+        SLOT_FREE,
+        SLOT_WAITING,  /* has a tenant to be made, its network namespace is being made */
+        SLOT_STARTING, /* the zygote has been told */
+        SLOT_LIVE,
+        SLOT_DYING, /* killed, not yet reaped */
+} SlotState;
+
+typedef struct Slot {
+        SlotState state;
+        bool kill_wanted; /* while it is being made */
+        bool netns_reusable;
+        bool leaf; /* the cgroup leaf exists, with @leaf_limits */
+        int netns; /* owned */
+        int ctl;   /* owned: the worker's end of the control socket, for a worker that comes back */
+        int inner; /* owned: sandbox-init's end, until the zygote has it */
+        int pidfd; /* owned */
+        uint32_t pid;
+        uint32_t identity;
+        uint64_t generation;
+        uint64_t cookie; /* the worker's, of the request */
+        Limits limits;
+        Limits leaf_limits;
+        char image[IMAGE_NAME_MAX];
+        uint32_t next; /* in the list of free ones, or of those that wait for a namespace */
+} Slot;
+
+#define SLOT_NONE UINT32_MAX
+
+typedef struct SlotTable {
+        Slot *slots;
+        uint32_t n_slots;
+        uint32_t first_free; /* last freed first: its namespace and leaf are there already */
+        uint32_t n_busy;
+        uint8_t *identities; /* which are in use */
+        uint32_t n_identities;
+        uint32_t last_identity; /* taken in turns, so that an id is not used again for long */
+        uint64_t last_generation;
+} SlotTable;
+
+/* Returns 0 or -ENOMEM. Memory is touched only as slots come into use. */
+int slot_table_init(SlotTable *t, uint32_t n_identities);
+
+/* Gives the next free slot a new tenant (a generation, an identity), or returns NULL when all are taken. */
+Slot *slot_take(SlotTable *t);
+
+/* Frees it: closes what belongs to the tenant, keeps namespace and leaf. */
+void slot_release(SlotTable *t, Slot *s);
+
+static inline uint32_t slot_index(const SlotTable *t, const Slot *s) {
+        return (uint32_t) (s - t->slots);
+}

@@ -1,0 +1,146 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "base/macro.h"
+#include "spec/limits.h"
+
+/*
+ * The private protocols. All run over SOCK_SEQPACKET between processes of one machine and one version of the
+ * package, except that a new worker may meet an older spawner: SPAWN_HELLO compares WIRE_VERSION.
+ *
+ *   worker  <-> spawner   SpawnMessage, both ways
+ *   spawner <-> zygote    ZygoteMessage, both ways
+ *   worker   -> init      InitRequest and its strings; descriptors for the command's streams
+ *   worker  <-  init      InitEvent: comes from inside a sandbox, trust nothing of it
+ */
+#define WIRE_VERSION 1U
+
+#define IMAGE_NAME_MAX 128U /* with NUL: a folder of the images folder, [A-Za-z0-9._-]+, no leading dot */
+
+typedef enum SpawnType {
+        /* from the worker */
+        SPAWN_HELLO = 1, /* @cookie: WIRE_VERSION; answer: WELCOME, a SLOT for each live sandbox, SYNCED */
+        SPAWN_CREATE,    /* @cookie, @limits, @image; answer: CREATED or FAILED with that cookie */
+        SPAWN_KILL,      /* @slot, @generation; answer: ENDED. A wrong generation is ignored: it has ended */
+        SPAWN_PING,      /* @cookie; answer: PONG, once the zygote answered too */
+        /* from the spawner */
+        SPAWN_WELCOME, /* @cookie: WIRE_VERSION; @slot: how many sandboxes fit; @flags; @text: cgroup path or "" */
+        SPAWN_SLOT,    /* like CREATED, for one that was there before */
+        SPAWN_SYNCED,
+        SPAWN_CREATED, /* @slot, @generation, @pid; descriptors: control socket, pidfd */
+        SPAWN_FAILED,  /* @error: errno; @text: what failed */
+        SPAWN_ENDED,   /* @slot, @generation: the last process of it has been reaped */
+        SPAWN_PONG,
+        SPAWN_TYPE_MAX_,
+} SpawnType;
+
+#define SPAWN_LIMITS_ENFORCED (1U << 0) /* memory, CPU and tasks are limited by the kernel's cgroups */
+
+typedef struct SpawnMessage {
+        uint32_t type;
+        uint32_t flags;
+        uint64_t cookie;
+        uint64_t generation; /* counts the tenants of all slots, never repeats */
+        uint32_t slot;
+        int32_t error;
+        uint32_t pid; /* as the spawner's pid namespace sees it */
+        uint32_t padding;
+        Limits limits;
+        char image[IMAGE_NAME_MAX];
+        char text[256];
+} SpawnMessage;
+
+typedef enum ZygoteType {
+        ZYGOTE_SETUP = 1, /* first of all; @text: the images folder; descriptor: the worker's user namespace */
+        ZYGOTE_CREATE,    /* @cookie, @identity, @limits, @image; descriptors: control socket, netns[, cgroup] */
+        ZYGOTE_NETNS,     /* makes a network namespace */
+        ZYGOTE_PING,
+        ZYGOTE_HELLO, /* from the zygote: template is ready; @identity: how many sandbox ids are mapped */
+        ZYGOTE_DONE,  /* @cookie, @error, @pid, @text; descriptor: pidfd or netns */
+} ZygoteType;
+
+typedef struct ZygoteMessage {
+        uint32_t type;
+        int32_t error;
+        uint64_t cookie;
+        uint32_t identity; /* which of the sandbox ids it gets, from 0 */
+        uint32_t pid;
+        uint32_t flags;
+        uint32_t padding;
+        Limits limits;
+        char image[IMAGE_NAME_MAX];
+        char text[256];
+} ZygoteMessage;
+
+#define ZYGOTE_NETNS_REUSABLE (1U << 0) /* no trace of a tenant's connections stays in it */
+#define ZYGOTE_NO_CGROUP (1U << 1)      /* memory is limited for each process alone, by RLIMIT_DATA */
+
+/* The first of the sandboxes' ids in the worker's user namespace, where 0 owns the images and 1 is the spawner. */
+#define NAMESPACE_IMAGE_ID 0U
+#define NAMESPACE_OWN_ID 1U
+#define NAMESPACE_SANDBOX_ID 65536U
+
+/* Who the payload is, inside its sandbox. */
+#define SANDBOX_USER "sandboxuser"
+#define SANDBOX_UID 1000U
+#define SANDBOX_HOME "/home/sandboxuser"
+
+typedef enum InitRequestType {
+        INIT_EXEC = 1, /* descriptors: stdin, stdout, stderr */
+        INIT_SIGNAL,   /* @exec, @signal, @scope */
+} InitRequestType;
+
+typedef enum InitScope {
+        INIT_SCOPE_GROUP,      /* the process group that the command leads */
+        INIT_SCOPE_EVERYTHING, /* all processes that descend from the command */
+} InitScope;
+
+#define INIT_FLAG_STARTED (1U << 0) /* the client wants INIT_STARTED, with the pid */
+
+/* @argc and @envc strings follow, after the folder to start in, each ended by NUL: cwd argv... env... */
+typedef struct InitRequest {
+        uint32_t type;
+        uint32_t exec; /* from 1, never repeats in one sandbox */
+        uint32_t flags;
+        uint32_t signal;
+        uint32_t scope;
+        uint32_t argc;
+        uint32_t envc;
+        uint32_t length; /* bytes of strings */
+} InitRequest;
+
+/* One message has to fit into a socket's default send buffer (net.core.wmem_default, 212,992 bytes). */
+#define INIT_STRINGS_MAX (192U * 1024U)
+#define INIT_STRING_MAX (128U * 1024U) /* with NUL: execve(2) refuses a longer argument (MAX_ARG_STRLEN) */
+#define INIT_ARGC_MAX 16384U
+#define INIT_ENVC_MAX 1024U
+#define INIT_EXECS_MAX 64U /* running at once in one sandbox */
+
+typedef enum InitEventType {
+        INIT_READY = 1, /* the sandbox is finished and may be used */
+        INIT_BROKEN,    /* it could not be made: @error, @text names the step; it ends by itself */
+        INIT_STARTED,   /* @exec, @pid */
+        INIT_REFUSED,   /* @exec, @error, @stage: the command could not be started */
+        INIT_EXITED,    /* @exec, @status as wait(2) gives it, @cpu_usec, @max_rss; nothing of it runs any more */
+        INIT_EVENT_MAX_,
+} InitEventType;
+
+typedef enum InitStage {
+        INIT_STAGE_FORK = 1,
+        INIT_STAGE_CWD,
+        INIT_STAGE_EXECVE,
+        INIT_STAGE_LIMIT, /* more than INIT_EXECS_MAX */
+        INIT_STAGE_MAX_,
+} InitStage;
+
+typedef struct InitEvent {
+        uint32_t type;
+        uint32_t exec;
+        int32_t pid; /* inside */
+        int32_t status;
+        int32_t error;
+        uint32_t stage;
+        uint64_t cpu_usec;
+        uint64_t max_rss; /* bytes */
+        char text[64];
+} InitEvent;
