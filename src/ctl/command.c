@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "ctl/command.h"
+
+#include <string.h>
+
+#include "ctl/terminal.h"
+
+/* clang-format off */
+const Command command_table[] = {
+        { "health", "", "Show whether the server works and what it has to give",
+          0, 0, 0, -1, false, command_health },
+        { "create", "", "Create a session and print its id",
+          OPTIONS_CREATE, 0, 0, -1, false, command_create },
+        { "exec", "ID [--] COMMAND [ARGUMENT...]", "Run a command in a session",
+          OPTIONS_EXEC, 1, -1, 1, true, command_exec },
+        { "run", "[--] COMMAND [ARGUMENT...]", "Create a session, run a command in it, delete it",
+          OPTIONS_CREATE | OPTIONS_EXEC, 0, -1, 0, true, command_run },
+        { "list", "", "List the sessions",
+          OPTIONS_LIST, 0, 0, -1, false, command_list },
+        { "show", "ID", "Show one session with what it uses",
+          0, 1, 1, -1, false, command_show },
+        { "kill", "ID...", "End sessions and everything that runs in them",
+          0, 1, -1, -1, false, command_kill },
+        { "test", "", "Check in a session of its own that sandboxes work and isolate",
+          0, 0, 0, -1, false, command_test },
+        { "worker list", "", "List this machine's workers",
+          0, 0, 0, -1, false, command_worker_list },
+        { "worker add", "NAME", "Set up and start one more worker (root)",
+          OPTIONS_WORKER_ADD, 1, 1, -1, false, command_worker_add },
+        { "worker remove", "NAME", "Stop a worker, end its sessions, disable it (root)",
+          OPTIONS_WORKER_REMOVE, 1, 1, -1, false, command_worker_remove },
+        { "worker drain", "NAME", "Let a worker accept no new sessions",
+          0, 1, 1, -1, false, command_drain },
+        { "worker undrain", "NAME", "Let a drained worker accept sessions again",
+          0, 1, 1, -1, false, command_undrain },
+        { "key new", "[NAME]", "Make a key for clients and the line that configures it",
+          0, 0, 1, -1, false, command_key_new },
+        { "version", "", "Print the version",
+          0, 0, 0, -1, false, command_show_version },
+        { "help", "[COMMAND]", "Explain the commands",
+          0, 0, 2, -1, false, command_show_help },
+};
+/* clang-format on */
+const size_t command_table_size = ELEMENTSOF(command_table);
+
+const Command *command_find(char **words, int n_words, int *ret_n_words) {
+        bool group = false;
+        _cleanup_free_ char *safe = NULL;
+
+        for (size_t i = 0; i < command_table_size; i++) {
+                const Command *c = command_table + i;
+                const char *space = strchr(c->name, ' ');
+                size_t n = space ? (size_t) (space - c->name) : strlen(c->name);
+
+                if (strlen(words[0]) != n || strncmp(words[0], c->name, n) != 0)
+                        continue;
+                group = true;
+                if (space && (n_words < 2 || strcmp(words[1], space + 1) != 0))
+                        continue;
+                *ret_n_words = space ? 2 : 1;
+                return c;
+        }
+
+        safe = terminal_escape_string(words[0]);
+        if (group)
+                print_error("%s: Unknown or missing second word; see sandboxctl help", safe);
+        else
+                print_error("%s: Unknown command; see sandboxctl help", safe);
+        return NULL;
+}
+
+static void print_options(unsigned sets, FILE *f) {
+        for (size_t i = 0; i < option_table_size; i++) {
+                const Option *o = option_table + i;
+                _cleanup_free_ char *left = NULL;
+
+                if (!(o->sets & sets))
+                        continue;
+                left = xasprintf("%s%c%s --%s%s%s", o->letter ? "-" : " ", o->letter ?: ' ', o->letter ? "," : " ",
+                        o->name, o->value ? " " : "", o->value ?: "");
+                fprintf(f, "  %-26s %s\n", left, o->help);
+        }
+}
+
+void command_help(const Command *c, FILE *f) {
+        if (c) {
+                fprintf(f, "sandboxctl [OPTION...] %s%s%s%s\n\n%s.\n", c->name, c->options ? " [OPTION...]" : "",
+                        *c->usage ? " " : "", c->usage, c->description);
+                if (c->options) {
+                        fputs("\nOptions:\n", f);
+                        print_options(c->options, f);
+                }
+                fputs("\nsandboxctl help lists the options of all commands.\n", f);
+                return;
+        }
+
+        fputs("sandboxctl [OPTION...] COMMAND [ARGUMENT...]\n\n"
+              "Create instant isolated sandboxes, run code in them, look after the workers.\n\n"
+              "Commands:\n",
+                f);
+        for (size_t i = 0; i < command_table_size; i++) {
+                _cleanup_free_ char *left = NULL;
+
+                left = xasprintf(
+                        "%s%s%s", command_table[i].name, *command_table[i].usage ? " " : "", command_table[i].usage);
+                if (strlen(left) > 26)
+                        fprintf(f, "  %s\n  %-26s %s\n", left, "", command_table[i].description);
+                else
+                        fprintf(f, "  %-26s %s\n", left, command_table[i].description);
+        }
+        fputs("\nOptions of all commands:\n", f);
+        print_options(OPTIONS_GLOBAL, f);
+        fputs("\nsandboxctl help COMMAND tells the options of one command. See also sandboxctl(1).\n", f);
+}
+
+int command_show_help(Ctl *ctl, int argc, char **argv) {
+        const Command *c = NULL;
+        int n;
+
+        (void) ctl; /* needs no server */
+        if (argc > 0) {
+                c = command_find(argv, argc, &n);
+                if (!c)
+                        return 2;
+        }
+        command_help(c, stdout);
+        return 0;
+}
