@@ -17,12 +17,15 @@
 #define ELEMENTSOF(a) (sizeof(a) / sizeof((a)[0]))
 #define MIN(a, b) ((a) < (b) ? (a) : (b))
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
+/* clang-format off */
 #define CONTAINER_OF(ptr, type, member) ((type *) (void *) ((char *) (ptr) - offsetof(type, member)))
+/* clang-format on */
 
 #define KIB (UINT64_C(1) << 10)
 #define MIB (UINT64_C(1) << 20)
 #define GIB (UINT64_C(1) << 30)
 
+/* clang-format off */
 /* Hands the value on and leaves the variable empty, so that its cleanup does nothing. */
 #define take_ptr(p)                       \
         ({                                \
@@ -37,12 +40,14 @@
                 (fd) = -EBADF;   \
                 _fd;             \
         })
+/* clang-format on */
 
 static inline void free_p(void *p) {
         free(*(void **) p);
 }
 #define _cleanup_free_ _cleanup_(free_p)
 
+/* clang-format off */
 /* Defines name##p() for use with _cleanup_: calls the destructor, which accepts NULL. */
 #define DEFINE_CLEANUP(type, func)                 \
         static inline void func##p(type **p) {     \
@@ -50,3 +55,4 @@ static inline void free_p(void *p) {
                         (void) func(*p);           \
         }                                          \
         struct _require_semicolon_
+/* clang-format on */

@@ -45,9 +45,8 @@ static int refuse_value(const ConfSetting *s, const char *where, const char *val
                 (void) error_set(error, ERROR_INTERNAL, "%s: out of memory.", where);
                 return r;
         }
-        (void) error_set_field(error, ERROR_INVALID_VALUE, s->key ?: s->environment, NULL, "%s=%.100s: %s%s.", where,
+        return error_set_field(error, ERROR_INVALID_VALUE, s->key ?: s->environment, NULL, "%s=%.100s: %s%s.", where,
                 s->secret ? "..." : value, more->detail ? "" : "expected ", more->detail ?: s->expected);
-        return r;
 }
 
 int conf_set_defaults(const ConfTable *table, void *base, Error *error) {

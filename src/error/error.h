@@ -6,6 +6,7 @@
 
 /* Every refusal a client can act on is a row of this table; what has no row is an internal error: neutral text,
  * status 500. Columns: kind, D-Bus error name, errno, HTTP status, title. */
+/* clang-format off */
 #define ERROR_TABLE(E)                                                                               \
         E(MALFORMED, "InvalidArgument", EBADMSG, 400, "Malformed request")                           \
         E(UNAUTHORIZED, "AccessDenied", EACCES, 401, "No or unknown key")                            \
@@ -32,16 +33,17 @@ typedef enum ErrorKind {
 #undef ERROR_ENUM
         ERROR_KIND_MAX_,
 } ErrorKind;
+/* clang-format on */
 
 /* What is told to the client. Zero-initialised means no error. Owned by the caller, emptied by error_clear(). */
 typedef struct Error {
         ErrorKind kind;
-        char *detail;                 /* one English sentence for people */
-        char field[64];               /* the member, parameter or header that was refused, or "" */
-        char limit[64];               /* the limit that was hit, or "" */
-        char session_id[ID_MAX + 1];  /* or "" */
-        char reason[32];              /* why a session ended, or "" */
-        unsigned retry_after;         /* seconds, 0 for none */
+        char *detail;                /* one English sentence for people */
+        char field[64];              /* the member, parameter or header that was refused, or "" */
+        char limit[64];              /* the limit that was hit, or "" */
+        char session_id[ID_MAX + 1]; /* or "" */
+        char reason[32];             /* why a session ended, or "" */
+        unsigned retry_after;        /* seconds, 0 for none */
 } Error;
 
 void error_clear(Error *e);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#define SD_JOURNAL_SUPPRESS_LOCATION /* it would be this file for every entry */
 #include "log/log.h"
 
 #include <limits.h>

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-/* The journal's MESSAGE_IDs. Each has an entry of the same id in units/sandboxd.catalog (checked by a test). */
+/* The journal's MESSAGE_IDs. Each has an entry of the same id in units/sandboxd.catalog, which may quote these
+ * fields (both checked by a test). Every entry carries WORKER_ID; what is about a session, a command or a request
+ * carries its id; what ended or failed carries a REASON.
+ * Fields: WORKER_ID SESSION_ID EXEC_ID REQUEST_ID REASON. */
 typedef struct LogMessage {
         const char *name;
         const char *id; /* 32 hex digits */

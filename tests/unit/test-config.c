@@ -1,0 +1,422 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "unit.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/text.h"
+#include "daemon/config.h"
+
+#define DIGEST_A "2bd806c97f0e00af1a1fc3328fa763a9269723c8db8fac4f93af71db186d6e90"
+#define DIGEST_B "81b637d8fcd2c6da6359e6963113a1170de795e4b725b84d1e0b4cfd9ec58ce9"
+
+static char root[32];
+static Config *config;
+static char *detail; /* of the last refusal */
+
+static int root_make(void **state) {
+        const ConfTable *t = config_describe();
+
+        (void) state;
+        for (const ConfSetting *s = t->settings; s < t->settings + t->n; s++)
+                if (s->environment)
+                        (void) unsetenv(s->environment);
+        (void) unsetenv("CREDENTIALS_DIRECTORY");
+        (void) strcpy(root, "/tmp/test-config-XXXXXX");
+        return mkdtemp(root) ? 0 : -1;
+}
+
+static int root_drop(void **state) {
+        char command[64];
+
+        (void) state;
+        config = config_free(config);
+        (void) snprintf(command, sizeof command, "rm -rf %s", root);
+        return system(command);
+}
+
+static int group_teardown(void **state) {
+        (void) state;
+        free(detail);
+        return 0;
+}
+
+/* Writes a file below the root, with the folders above it. */
+static void put(const char *path, const char *text) {
+        char full[PATH_MAX];
+
+        (void) snprintf(full, sizeof full, "%s%s", root, path);
+        for (char *p = full + strlen(root) + 1; (p = strchr(p, '/')); p++) {
+                *p = '\0';
+                (void) mkdir(full, 0700); /* may be there */
+                *p = '/';
+        }
+        FILE *f = fopen(full, "we");
+        assert_non_null(f);
+        assert_true(fputs(text, f) >= 0);
+        assert_int_equal(fclose(f), 0);
+}
+
+static int load(const char *worker) {
+        _cleanup_error_ Error e = { 0 };
+
+        config = config_free(config);
+        int r = config_load(root, worker, &config, &e);
+        assert_int_equal(r < 0, e.kind != ERROR_NONE);
+        assert_int_equal(r < 0, !config);
+        free(detail);
+        detail = take_ptr(e.detail);
+        return r;
+}
+
+static void accepted(const char *worker) {
+        if (load(worker) < 0)
+                fail_msg("refused: %s", detail);
+}
+
+static void refused(const char *worker, const char *end) {
+        assert_int_equal(load(worker), -EINVAL);
+        if (strlen(detail) < strlen(end))
+                fail_msg("%s", detail);
+        assert_string_equal(detail + strlen(detail) - strlen(end), end);
+}
+
+#define MAIN SYSCONFDIR "/sandboxd/sandboxd.conf"
+#define OWN SYSCONFDIR "/sandboxd/worker/worker1.conf"
+
+static void without_anything_defaults_hold(void **state) {
+        (void) state;
+        accepted("worker1");
+        assert_string_equal(config->worker_id, "worker1");
+        assert_int_equal(config->pool_size, 5);
+        assert_int_equal(config->pool_min, 2);
+        assert_int_equal(config->pool_max, 20);
+        assert_true(config->session_timeout == 3600 * USEC_PER_SEC);
+        assert_true(config->session_timeout_max == 86400 * USEC_PER_SEC);
+        assert_int_equal(config->sessions_max, 0);
+        assert_string_equal(config->backend, "native");
+        assert_string_equal(config->image, "base");
+        assert_true(config->limits.memory == 512 * MIB);
+        assert_int_equal(config->limits.cpu_quota, 50000);
+        assert_int_equal(config->limits.pids, 256);
+        assert_true(config->limits.disk == 1 * GIB);
+        assert_true(config->output_max == 1 * MIB);
+        assert_int_equal(config->n_keys, 0);
+        assert_false(config->allow_anonymous);
+        assert_true(config->body_max == 16 * MIB);
+        assert_int_equal(config->connections_max, 1024);
+        assert_int_equal(config->port, 0);
+}
+
+static void later_sources_beat_earlier_ones(void **state) {
+        (void) state;
+        put(PKGLIBDIR "/sandboxd.conf", "[Pool]\nSize=6\n[Limits]\nTasks=10\n");
+        accepted("worker1");
+        assert_int_equal(config->pool_size, 6);
+        put(MAIN, "[Pool]\nSize=7\n");
+        accepted("worker1");
+        assert_int_equal(config->pool_size, 7);
+        put(MAIN ".d/10.conf", "[Pool]\nSize=8\n");
+        accepted("worker1");
+        assert_int_equal(config->pool_size, 8);
+        put(OWN, "[Pool]\nSize=9\n");
+        accepted("worker1");
+        assert_int_equal(config->pool_size, 9);
+        put(OWN ".d/10.conf", "[Pool]\nSize=10\n");
+        accepted("worker1");
+        assert_int_equal(config->pool_size, 10);
+        (void) setenv("POOL_SIZE", "11", 1);
+        accepted("worker1");
+        assert_int_equal(config->pool_size, 11);
+        assert_int_equal(config->limits.pids, 10);
+}
+
+static void files_of_other_workers_do_not_count(void **state) {
+        (void) state;
+        put(OWN, "[Pool]\nSize=9\n");
+        accepted("worker2");
+        assert_int_equal(config->pool_size, 5);
+        assert_string_equal(config->worker_id, "worker2");
+}
+
+static void environment_has_the_guide_s_names(void **state) {
+        (void) state;
+        (void) setenv("POOL_SIZE", "4", 1);
+        (void) setenv("MIN_POOL_SIZE", "3", 1);
+        (void) setenv("MAX_POOL_SIZE", "30", 1);
+        (void) setenv("SESSION_TIMEOUT", "1800", 1);
+        (void) setenv("MEMORY_LIMIT", "256m", 1);
+        (void) setenv("CPU_QUOTA", "75000", 1);
+        (void) setenv("CONTAINER_IMAGE", "sandbox-secure:latest", 1);
+        (void) setenv("NETWORK_MODE", "none", 1);
+        (void) setenv("PORT", "5001", 1);
+        accepted("worker1");
+        assert_int_equal(config->pool_size, 4);
+        assert_int_equal(config->pool_min, 3);
+        assert_int_equal(config->pool_max, 30);
+        assert_true(config->session_timeout == 1800 * USEC_PER_SEC);
+        assert_true(config->limits.memory == 256 * MIB);
+        assert_int_equal(config->limits.cpu_quota, 75000);
+        assert_string_equal(config->image, "sandbox-secure:latest");
+        assert_int_equal(config->port, 5001);
+}
+
+static void bad_variable_is_named(void **state) {
+        static const char *const names[] = { "POOL_SIZE", "MIN_POOL_SIZE", "MAX_POOL_SIZE", "SESSION_TIMEOUT",
+                "MEMORY_LIMIT", "CPU_QUOTA", "CONTAINER_IMAGE", "NETWORK_MODE", "PORT", "WORKER_ID" };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(names); i++) {
+                (void) setenv(names[i], "!", 1);
+                assert_int_equal(load("worker1"), -EINVAL);
+                assert_non_null(strstr(detail, names[i]));
+                assert_non_null(strstr(detail, "=!: expected "));
+                (void) unsetenv(names[i]);
+        }
+}
+
+static void worker_is_named_by_caller_then_environment_then_default(void **state) {
+        (void) state;
+        accepted(NULL);
+        assert_string_equal(config->worker_id, "worker1");
+        (void) setenv("WORKER_ID", "worker7", 1);
+        put(SYSCONFDIR "/sandboxd/worker/worker7.conf", "[Pool]\nSize=9\n");
+        accepted(NULL);
+        assert_string_equal(config->worker_id, "worker7");
+        assert_int_equal(config->pool_size, 9);
+        accepted("worker2");
+        assert_string_equal(config->worker_id, "worker2");
+}
+
+static void worker_s_name_leads_nowhere_else(void **state) {
+        (void) state;
+        refused("../x", "Worker name \"../x\": expected at most 64 lower case letters, digits and \"-\".");
+        refused("", "Worker name \"\": expected at most 64 lower case letters, digits and \"-\".");
+}
+
+static void image_s_name_leads_nowhere_else(void **state) {
+        static const char *const bad[] = { "..", ".", "a/b", "/etc", "-a", "a b", "\xC3\xA4" };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                (void) setenv("CONTAINER_IMAGE", bad[i], 1);
+                assert_int_equal(load("worker1"), -EINVAL);
+        }
+}
+
+static void error_names_file_line_section_and_key(void **state) {
+        char expected[PATH_MAX];
+
+        (void) state;
+        put(MAIN, "# mine\n[Pool]\nSize=many\n");
+        assert_int_equal(load("worker1"), -EINVAL);
+        (void) snprintf(expected, sizeof expected,
+                "%s" MAIN ":3: [Pool] Size=many: expected a whole number from 0 to 4096.", root);
+        assert_string_equal(detail, expected);
+}
+
+static void settings_that_are_not_there_are_refused(void **state) {
+        static const char *const files[] = { "[Redis]\nHost=x\n", "[Coordinator]\nWorkers=x\n", "[Sandbox]\nWarm=1\n",
+                "[Auth]\nRateLimit=1\n" };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                put(MAIN, files[i]);
+                assert_int_equal(load("worker1"), -EINVAL);
+                assert_non_null(strstr(detail, "expected one of: "));
+        }
+}
+
+static void choices_of_one_are_accepted_and_checked(void **state) {
+        (void) state;
+        put(MAIN, "[Sandbox]\nBackend=native\nUser=sandboxuser\nNetwork=none\nRoot=readonly\n");
+        accepted("worker1");
+        put(MAIN, "[Sandbox]\nBackend=docker\n");
+        refused("worker1", "[Sandbox] Backend=docker: expected native.");
+        put(MAIN, "[Sandbox]\nUser=root\n");
+        refused("worker1", "[Sandbox] User=root: expected sandboxuser.");
+        put(MAIN, "[Sandbox]\nNetwork=bridge\n");
+        refused("worker1", "[Sandbox] Network=bridge: expected none.");
+        put(MAIN, "[Sandbox]\nRoot=writable\n");
+        refused("worker1", "[Sandbox] Root=writable: expected readonly.");
+}
+
+static void pool_sizes_must_be_in_order(void **state) {
+        (void) state;
+        (void) setenv("POOL_SIZE", "30", 1);
+        refused("worker1",
+                "[Pool] Size=30 (POOL_SIZE) is above MaxSize=20 (MAX_POOL_SIZE): lower Size or raise MaxSize.");
+        (void) setenv("POOL_SIZE", "1", 1);
+        refused("worker1",
+                "[Pool] MinSize=2 (MIN_POOL_SIZE) is above Size=1 (POOL_SIZE): lower MinSize or raise Size.");
+        (void) setenv("MIN_POOL_SIZE", "0", 1);
+        (void) setenv("POOL_SIZE", "0", 1);
+        accepted("worker1");
+}
+
+static void timeout_must_not_exceed_its_maximum(void **state) {
+        (void) state;
+        put(MAIN, "[Session]\nTimeout=2h\nMaxTimeout=1h\n");
+        refused("worker1",
+                "[Session] Timeout=7200s (SESSION_TIMEOUT) is above MaxTimeout=3600s: lower Timeout or raise "
+                "MaxTimeout.");
+}
+
+static void bounds_are_those_of_the_expected_text(void **state) {
+        static const struct {
+                const char *file;
+                bool good;
+        } cases[] = {
+                { "[Pool]\nMaxSize=4096\n", true },
+                { "[Pool]\nMaxSize=4097\n", false },
+                { "[Session]\nTimeout=1s\n", true },
+                { "[Session]\nTimeout=999ms\n", false },
+                { "[Session]\nMaxTimeout=366d\n", true },
+                { "[Session]\nMaxTimeout=367d\n", false },
+                { "[Session]\nMax=100000\n", true },
+                { "[Session]\nMax=100001\n", false },
+                { "[Limits]\nMemory=8M\n", true },
+                { "[Limits]\nMemory=7M\n", false },
+                { "[Limits]\nMemory=64T\n", true },
+                { "[Limits]\nMemory=65T\n", false },
+                { "[Limits]\nCPUQuota=1%\n", true },
+                { "[Limits]\nCPUQuota=999\n", false },
+                { "[Limits]\nCPUQuota=102400%\n", true },
+                { "[Limits]\nCPUQuota=102401%\n", false },
+                { "[Limits]\nTasks=4\n", true },
+                { "[Limits]\nTasks=3\n", false },
+                { "[Limits]\nTasks=65536\n", true },
+                { "[Limits]\nTasks=65537\n", false },
+                { "[Limits]\nDisk=1M\n", true },
+                { "[Limits]\nDisk=1023K\n", false },
+                { "[Limits]\nDisk=64T\n", true },
+                { "[Limits]\nDisk=65T\n", false },
+                { "[Limits]\nOutput=1K\n", true },
+                { "[Limits]\nOutput=1023\n", false },
+                { "[Limits]\nOutput=64M\n", true },
+                { "[Limits]\nOutput=65M\n", false },
+                { "[Http]\nMaxBody=64K\n", true },
+                { "[Http]\nMaxBody=63K\n", false },
+                { "[Http]\nMaxBody=1G\n", true },
+                { "[Http]\nMaxBody=1025M\n", false },
+                { "[Http]\nMaxConnections=1\n", true },
+                { "[Http]\nMaxConnections=0\n", false },
+                { "[Http]\nMaxConnections=65536\n", true },
+                { "[Http]\nMaxConnections=65537\n", false },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                put(MAIN, cases[i].file);
+                if ((load("worker1") >= 0) != cases[i].good)
+                        fail_msg("%s: %s", cases[i].file, detail);
+        }
+}
+
+static void keys_come_from_the_file(void **state) {
+        (void) state;
+        put(MAIN, "[Auth]\nKeys=alice:" DIGEST_A "\n     bob_2.x:" DIGEST_B "\nAllowAnonymous=yes\n");
+        accepted("worker1");
+        assert_int_equal(config->n_keys, 2);
+        assert_string_equal(config->keys[0].name, "alice");
+        assert_int_equal(config->keys[0].digest[0], 0x2b);
+        assert_int_equal(config->keys[0].digest[31], 0x90);
+        assert_string_equal(config->keys[1].name, "bob_2.x");
+        assert_true(config->allow_anonymous);
+}
+
+static void later_keys_replace_earlier_ones(void **state) {
+        (void) state;
+        put(MAIN, "[Auth]\nKeys=alice:" DIGEST_A "\n");
+        put(MAIN ".d/10.conf", "[Auth]\nKeys=bob:" DIGEST_B "\n");
+        accepted("worker1");
+        assert_int_equal(config->n_keys, 1);
+        assert_string_equal(config->keys[0].name, "bob");
+        put(MAIN ".d/10.conf", "[Auth]\nKeys=\n");
+        accepted("worker1");
+        assert_int_equal(config->n_keys, 0);
+}
+
+static void bad_keys_are_refused_and_not_shown(void **state) {
+        static const char *const bad[] = { "secret", "alice:", ":" DIGEST_A, "alice:secret", "alice:" DIGEST_A "0",
+                "alice:2BD806C97F0E00AF1A1FC3328FA763A9269723C8DB8FAC4F93AF71DB186D6E90", "a/b:" DIGEST_A };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                char text[256];
+
+                (void) snprintf(text, sizeof text, "[Auth]\nKeys=%s\n", bad[i]);
+                put(MAIN, text);
+                assert_int_equal(load("worker1"), -EINVAL);
+                assert_non_null(strstr(detail, ":2: [Auth] Keys=...: "));
+                assert_non_null(strstr(detail, "expected "));
+                assert_null(strstr(detail, "secret"));
+                assert_null(strstr(detail, "2bd806"));
+        }
+}
+
+static void keys_differ_in_name_and_value(void **state) {
+        (void) state;
+        put(MAIN, "[Auth]\nKeys=alice:" DIGEST_A "\n alice:" DIGEST_B "\n");
+        refused("worker1", ":3: [Auth] Keys=...: two keys are named alice.");
+        put(MAIN, "[Auth]\nKeys=alice:" DIGEST_A "\n bob:" DIGEST_A "\n");
+        refused("worker1", ":3: [Auth] Keys=...: alice and bob are the same key.");
+}
+
+static void credential_adds_keys(void **state) {
+        (void) state;
+        put(MAIN, "[Auth]\nKeys=alice:" DIGEST_A "\n");
+        put("/api-keys", "# rotated monthly\n\n  bob:" DIGEST_B "\r\n");
+        (void) setenv("CREDENTIALS_DIRECTORY", root, 1);
+        accepted("worker1");
+        assert_int_equal(config->n_keys, 2);
+        assert_string_equal(config->keys[1].name, "bob");
+}
+
+static void missing_credential_is_fine(void **state) {
+        (void) state;
+        (void) setenv("CREDENTIALS_DIRECTORY", root, 1);
+        accepted("worker1");
+        assert_int_equal(config->n_keys, 0);
+}
+
+static void bad_credential_is_refused_by_line(void **state) {
+        (void) state;
+        (void) setenv("CREDENTIALS_DIRECTORY", root, 1);
+        put("/api-keys", "# mine\nsecret\n");
+        assert_int_equal(load("worker1"), -EINVAL);
+        assert_non_null(strstr(detail, "/api-keys:2: expected NAME:SHA256"));
+        assert_null(strstr(detail, "secret"));
+}
+
+#define WITH_ROOT(f) cmocka_unit_test_setup_teardown(f, root_make, root_drop)
+
+int main(void) {
+        static const struct CMUnitTest tests[] = {
+                WITH_ROOT(without_anything_defaults_hold),
+                WITH_ROOT(later_sources_beat_earlier_ones),
+                WITH_ROOT(files_of_other_workers_do_not_count),
+                WITH_ROOT(environment_has_the_guide_s_names),
+                WITH_ROOT(bad_variable_is_named),
+                WITH_ROOT(worker_is_named_by_caller_then_environment_then_default),
+                WITH_ROOT(worker_s_name_leads_nowhere_else),
+                WITH_ROOT(image_s_name_leads_nowhere_else),
+                WITH_ROOT(error_names_file_line_section_and_key),
+                WITH_ROOT(settings_that_are_not_there_are_refused),
+                WITH_ROOT(choices_of_one_are_accepted_and_checked),
+                WITH_ROOT(pool_sizes_must_be_in_order),
+                WITH_ROOT(timeout_must_not_exceed_its_maximum),
+                WITH_ROOT(bounds_are_those_of_the_expected_text),
+                WITH_ROOT(keys_come_from_the_file),
+                WITH_ROOT(later_keys_replace_earlier_ones),
+                WITH_ROOT(bad_keys_are_refused_and_not_shown),
+                WITH_ROOT(keys_differ_in_name_and_value),
+                WITH_ROOT(credential_adds_keys),
+                WITH_ROOT(missing_credential_is_fine),
+                WITH_ROOT(bad_credential_is_refused_by_line),
+        };
+
+        return cmocka_run_group_tests(tests, NULL, group_teardown);
+}
