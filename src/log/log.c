@@ -172,7 +172,7 @@ static void write_stderr(const Entry *e) {
                 line_add(&l, "%s: ", program_invocation_short_name);
         if (self.lines_lost > 0)
                 line_add(&l, "[%lu lines lost] ", self.lines_lost);
-        line_add(&l, "%s%s", level_word(e->priority), e->text);
+        line_add(&l, "%s%s", self.kind == STDERR_JOURNAL ? "" : level_word(e->priority), e->text);
         for (const LogField *f = e->fields; f && f->name && n < FIELDS_MAX; f++)
                 if (f->value) {
                         (void) escape_text(f->value, value, sizeof value);

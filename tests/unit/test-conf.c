@@ -27,8 +27,10 @@ static int parse_list(const ConfSetting *s _unused_, const char *value, bool mor
 
         if (strcmp(value, "bad") == 0)
                 return error_set(error, ERROR_INVALID_VALUE, "that is a bad piece");
-        if (*value || !more)
-                (void) snprintf(list + used, 256 - used, *value ? "(%s)" : "", value);
+        if (*value)
+                (void) snprintf(list + used, 256 - used, "(%s)", value);
+        else if (!more)
+                list[0] = '\0';
         return 0;
 }
 

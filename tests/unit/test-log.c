@@ -176,7 +176,7 @@ static void line_for_a_file_has_time_level_and_fields(void **state) {
 static void line_for_the_journal_has_its_priority(void **state) {
         (void) state;
         log_set_sink(NULL);
-        assert_string_equal(stderr_of(write_warning, NULL), "<4>warning: Two\\nlines (SESSION_ID=s\\n1 EXEC_ID=e)\n");
+        assert_string_equal(stderr_of(write_warning, NULL), "<4>Two\\nlines (SESSION_ID=s\\n1 EXEC_ID=e)\n");
 }
 
 static void write_long_line(void) {
