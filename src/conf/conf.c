@@ -318,7 +318,7 @@ int conf_read_file(const char *path, char **ret, size_t *ret_length, Error *erro
 /* @listed: the folder has such a name, so that nothing behind it is a link to nowhere. */
 static int load_file(const ConfTable *table, const char *path, bool listed, void *base, Error *error) {
         _cleanup_free_ char *text = NULL;
-        size_t length;
+        size_t length = 0;
 
         int r = conf_read_file(path, &text, &length, error);
         if (r == -ENOENT) {

@@ -105,7 +105,7 @@ int config_parse_keys(const ConfSetting *s _unused_, const char *value, bool mor
 
 int config_add_key_file(Config *c, const char *path, Error *error) {
         _cleanup_free_ char *text = NULL;
-        size_t size;
+        size_t size = 0;
         unsigned number = 0;
 
         int r = conf_read_file(path, &text, &size, error);
