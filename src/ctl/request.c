@@ -64,9 +64,8 @@ static int put_command(json_t *body, const char *shell, int argc, char **argv) {
                         out_of_memory();
         for (int i = 0; i < argc; i++) {
                 if (!utf8_is_valid(argv[i], strlen(argv[i]))) {
-                        print_error("Argument %d of the command is not valid UTF-8; put the bytes into a file or send "
-                                    "them by "
-                                    "--stdin",
+                        print_error(
+                                "Argument %d of the command is not valid UTF-8; send it encoded, for example by base64",
                                 i);
                         return -EINVAL;
                 }
