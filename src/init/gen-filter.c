@@ -52,5 +52,7 @@ int main(void) {
         while (fread(&instruction, sizeof instruction, 1, program) == 1)
                 (void) printf("{ 0x%02x, %u, %u, 0x%08x },\n", instruction.code, instruction.jt, instruction.jf,
                         instruction.k);
+        (void) fclose(program);
+        seccomp_release(filter);
         return EXIT_SUCCESS;
 }
