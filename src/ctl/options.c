@@ -140,6 +140,8 @@ static int set(Options *options, const Option *o, const char *value) {
         uint32_t quota;
         int r;
 
+        assert(value || o->type == OPTION_FLAG);
+
         switch (o->type) {
         case OPTION_FLAG:
                 *(bool *) at = true;

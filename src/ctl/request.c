@@ -7,6 +7,9 @@
 #include "base/text.h"
 #include "ctl/terminal.h"
 
+/* Both streams in base64 stay below the largest answer that the client takes. */
+#define OUTPUT_MAX (16 * MIB)
+
 static void put(json_t *object, const char *name, json_t *value) {
         if (json_object_set_new(object, name, value) < 0)
                 out_of_memory();
@@ -75,12 +78,32 @@ static int put_command(json_t *body, const char *shell, int argc, char **argv) {
         return 0;
 }
 
+static void put_input(json_t *body, const char *input, size_t length) {
+        char *base64;
+
+        if (utf8_is_valid(input, length)) {
+                put(body, "stdin", json_stringn(input, length));
+                return;
+        }
+        base64 = base64_encode(input, length);
+        if (!base64)
+                out_of_memory();
+        put_text(body, "stdin", base64);
+        put_text(body, "stdin_encoding", "base64");
+        free(base64);
+}
+
 int request_exec(const Options *o, int argc, char **argv, const char *input, size_t input_length, json_t **ret) {
         json_t *body;
         int r;
 
         if (argc == 0 && !o->shell) {
                 print_error("No command: give its words after --, or a text with --shell");
+                return -EINVAL;
+        }
+        if (o->max_output != OPTION_UNSET && o->max_output > OUTPUT_MAX) {
+                print_error(
+                        "--max-output: At most %um, so that the answer can be taken in", (unsigned) (OUTPUT_MAX / MIB));
                 return -EINVAL;
         }
         body = json_object();
@@ -99,16 +122,8 @@ int request_exec(const Options *o, int argc, char **argv, const char *input, siz
         put_number(body, "max_output", o->max_output);
         if (!o->json) /* for programs text, for the streams the bytes as they are */
                 put_text(body, "encoding", "base64");
-        if (input) {
-                if (!utf8_is_valid(input, input_length)) {
-                        print_error(
-                                "Standard input is not valid UTF-8; encode it, for example by base64, and decode it in "
-                                "the sandbox");
-                        r = -EINVAL;
-                        goto fail;
-                }
-                put(body, "stdin", json_stringn(input, input_length));
-        }
+        if (input)
+                put_input(body, input, input_length);
         *ret = body;
         return 0;
 

@@ -282,7 +282,7 @@ static int prepare(SelfTest *t, json_t **ret_session) {
         r = session_view(*ret_session, &v);
         if (r < 0)
                 return r;
-        (void) strcpy(t->id, v.id); /* valid ids fit */
+        (void) snprintf(t->id, sizeof t->id, "%s", v.id); /* valid ids fit */
         t->user = v.user ?: "sandboxuser";
         if (v.limits) {
                 Reader reader = reader_open(v.limits);

@@ -36,7 +36,8 @@ int session_view(const json_t *session, SessionView *ret) {
 
 int session_create(Ctl *ctl, json_t **ret) {
         _cleanup_json_ json_t *body = request_create(&ctl->options), *session = NULL;
-        usec_t wait = ctl->options.wait == OPTION_UNSET ? 0 : MIN(ctl->options.wait, 24 * 3600 * USEC_PER_SEC);
+        usec_t wait =
+                ctl->options.wait == OPTION_UNSET ? 0 : MIN(ctl->options.wait, UINT64_C(24) * 3600 * USEC_PER_SEC);
         SessionView v;
         int r;
 

@@ -228,14 +228,13 @@ int unit_property(const char *unit, const char *property, char **ret) {
         pid = spawn(argv, out);
         if (pid < 0)
                 return pid;
-        out = fd_close(out);
+        out = fd_close(out); /* or the end would never come */
         for (ssize_t n; used < sizeof text - 1 && (n = read(in, text + used, sizeof text - 1 - used)) != 0;) {
                 if (n > 0)
                         used += (size_t) n;
                 else if (errno != EINTR)
                         break;
         }
-        in = fd_close(in);
         text[used] = '\0';
         text[strcspn(text, "\n")] = '\0';
 
