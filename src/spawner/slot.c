@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "spawner/slot.h"
 
+#include "base/clock.h"
 #include "base/fd.h"
 
 int slot_table_init(SlotTable *t, uint32_t n_identities) {
@@ -11,6 +12,8 @@ int slot_table_init(SlotTable *t, uint32_t n_identities) {
                 .n_slots = n_identities - 1,
                 .n_identities = n_identities,
                 .first_free = SLOT_NONE,
+                /* never one that a spawner before this one gave away */
+                .last_generation = clock_realtime(),
         };
         t->slots = calloc(t->n_slots, sizeof *t->slots);
         t->identities = calloc(n_identities, 1);

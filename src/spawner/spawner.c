@@ -100,9 +100,8 @@ static SpawnMessage slot_message(const Spawner *s, const Slot *slot, SpawnType t
 
 static void worker_send_slot(Spawner *s, const Slot *slot, SpawnType type) {
         SpawnMessage m = slot_message(s, slot, type);
-        int fds[2] = { slot->ctl, slot->pidfd };
 
-        worker_send(s, &m, fds, 2);
+        worker_send(s, &m, &slot->ctl, 1);
 }
 
 static void worker_send_failed(Spawner *s, uint64_t cookie, int error, const char *text) {

@@ -27,7 +27,7 @@ typedef enum SpawnType {
         SPAWN_WELCOME, /* @cookie: WIRE_VERSION; @slot: how many sandboxes fit; @flags; @text: cgroup path or "" */
         SPAWN_SLOT,    /* like CREATED, for one that was there before */
         SPAWN_SYNCED,
-        SPAWN_CREATED, /* @slot, @generation, @pid; descriptors: control socket, pidfd */
+        SPAWN_CREATED, /* @slot, @generation, @pid; descriptor: control socket */
         SPAWN_FAILED,  /* @error: errno; @text: what failed */
         SPAWN_ENDED,   /* @slot, @generation: the last process of it has been reaped */
         SPAWN_PONG,

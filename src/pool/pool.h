@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "runtime/backend.h"
+
+/*
+ * Keeps sandboxes ready. A member is handed out once and never comes back. The pool refills itself a moment after one
+ * was taken, so that the answer to the client leaves first; it grows while members are taken faster than they are
+ * made, and shrinks when nobody asks.
+ */
+
+typedef struct Pool Pool;
+
+typedef struct PoolSettings {
+        unsigned size; /* at start, and when demand has passed */
+        unsigned min;  /* after a long time without demand */
+        unsigned max;
+        SandboxSpec spec;
+} PoolSettings;
+
+typedef enum PoolEvent {
+        POOL_MEMBER_READY,
+        POOL_FILLED, /* for the first time: all members of the size asked for are ready */
+        POOL_EMPTY,  /* pool_take() had nothing to give */
+        POOL_MEMBER_DIED,
+        POOL_MEMBER_FAILED, /* could not be made; @s says why */
+        POOL_RESIZED,
+} PoolEvent;
+
+/* For the log and the bus. @s: the member, or NULL. Must not change the pool. */
+typedef void PoolNotify(Pool *p, PoolEvent event, const Sandbox *s, void *userdata);
+
+int pool_new(sd_event *event, Backend *backend, const PoolSettings *settings, PoolNotify *notify, void *userdata,
+        Pool **ret);
+Pool *pool_free(Pool *p);
+DEFINE_CLEANUP(Pool, pool_free);
+
+/* Begins to fill; again after the backend came back. */
+void pool_start(Pool *p);
+
+/* No more members are made, those that wait are ended. */
+void pool_stop(Pool *p);
+
+/* Takes a member, checked to be alive; the caller gets the reference and has to set itself as its owner.
+ * Returns NULL when there is none. */
+Sandbox *pool_take(Pool *p);
+
+/* Would a sandbox of this spec come from the pool? */
+bool pool_fits(const Pool *p, const SandboxSpec *spec);
+
+/* Other settings from now on; members of another spec are replaced. */
+void pool_configure(Pool *p, const PoolSettings *settings);
+
+unsigned pool_n_ready(const Pool *p);
+unsigned pool_target(const Pool *p);
+/* Is something wrong: the last member could not be made? */
+bool pool_is_failing(const Pool *p);

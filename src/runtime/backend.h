@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "runtime/sandbox.h"
+
+/* Where sandboxes come from. Nothing above this folder knows which one it is. */
+
+typedef struct BackendUsage {
+        uint64_t memory;   /* bytes */
+        uint64_t cpu_usec; /* since the sandbox was new */
+        uint64_t pids;
+        uint64_t oom_kills;    /* since it was new */
+        uint64_t pids_refused; /* times that its limit of tasks was hit, since it was new */
+} BackendUsage;
+
+typedef enum BackendStatus {
+        BACKEND_CONNECTING,
+        BACKEND_READY,
+        BACKEND_LOST, /* it was ready and is being connected again */
+} BackendStatus;
+
+typedef struct BackendOps {
+        const char *name;
+
+        /* Asks for a sandbox. The owner is told by @s's notify: READY, or ENDED with error set; never from within.
+         * Returns 0 or -errno (-ENOTCONN: not connected, -EAGAIN: busy). */
+        int (*start)(Backend *b, Sandbox *s);
+
+        /* Ends it; the owner is told DYING or ENDED later. Does nothing for one that is ending. */
+        void (*kill)(Backend *b, Sandbox *s);
+
+        /* What it uses now. Returns 0 or -EOPNOTSUPP where nothing is counted. */
+        int (*usage)(Backend *b, const Sandbox *s, BackendUsage *ret);
+
+        /* The folder of its cgroup as the host sees it. Returns 0 or -ENOENT. */
+        int (*cgroup)(Backend *b, const Sandbox *s, char *buf, size_t size);
+
+        Backend *(*free)(Backend *b);
+} BackendOps;
+
+/* Called when the status changes. */
+typedef void BackendNotify(Backend *b, void *userdata);
+
+struct Backend {
+        const BackendOps *ops;
+        BackendStatus status;
+        bool limits_enforced;  /* memory, CPU and tasks */
+        unsigned capacity;     /* most sandboxes at once */
+        BackendNotify *notify; /* may be NULL */
+        void *userdata;
+};
+
+static inline void backend_kill(Backend *b, Sandbox *s) {
+        b->ops->kill(b, s);
+}
+
+static inline Backend *backend_free(Backend *b) {
+        return b ? b->ops->free(b) : NULL;
+}
+DEFINE_CLEANUP(Backend, backend_free);
+
+/* Makes a new sandbox for the owner behind @notify. @ret: new reference. Returns 0 or -errno. */
+int backend_start(Backend *b, const SandboxSpec *spec, SandboxNotify *notify, void *userdata, Sandbox **ret);
+
+/* The native backend: a spawner behind the socket at @path, or on the connected socket @fd (taken) when @path is NULL.
+ * Connects in the background, and again when the connection is lost. */
+int native_new(sd_event *event, const char *path, int fd, BackendNotify *notify, void *userdata, Backend **ret);

@@ -1,0 +1,414 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include "base/fd.h"
+#include "runtime/backend.h"
+
+#define RECONNECT_USEC (100 * USEC_PER_MSEC)
+#define MESSAGES_PER_TURN 64
+
+typedef struct Native {
+        Backend backend;
+        sd_event *event; /* borrowed */
+        char *path;      /* owned; NULL: there is one connection only */
+        int sock;        /* owned */
+        sd_event_source *io, *retry;
+        bool synced;
+        uint64_t last_cookie;
+        char cgroup[256];
+        LIST_HEAD(, Sandbox) sandboxes; /* all that have not ended, newest first; each with a reference */
+        Sandbox **slots;                /* owned: the same by slot, borrowed */
+        uint32_t n_slots;
+} Native;
+
+static Native *native(Backend *b) {
+        return CONTAINER_OF(b, Native, backend);
+}
+
+static void set_status(Native *n, BackendStatus status) {
+        if (n->backend.status == status)
+                return;
+        n->backend.status = status;
+        if (n->backend.notify)
+                n->backend.notify(&n->backend, n->backend.userdata);
+}
+
+static void end_sandbox(Sandbox *s, int error, const char *text) {
+        if (s->state == SANDBOX_STARTING && s->error == 0 && error != 0) {
+                s->error = error;
+                (void) snprintf(s->error_text, sizeof s->error_text, "%s", text);
+        }
+        Native *n = native(s->backend);
+
+        LIST_REMOVE(s, entry);
+        if (s->slot < n->n_slots && n->slots[s->slot] == s)
+                n->slots[s->slot] = NULL;
+        sandbox_set_state(s, SANDBOX_ENDED);
+        (void) sandbox_unref(s);
+}
+
+static int send_message(Native *n, const SpawnMessage *m) {
+        struct iovec iov = { .iov_base = (void *) m, .iov_len = sizeof *m };
+
+        return n->sock >= 0 ? message_send(n->sock, &iov, 1, NULL, 0) : -ENOTCONN;
+}
+
+static int connect_spawner(Native *n);
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        Native *n = userdata;
+
+        (void) source;
+        (void) usec;
+        (void) connect_spawner(n);
+        return 0;
+}
+
+static void retry_later(Native *n) {
+        int r;
+
+        if (!n->path)
+                return;
+        if (n->retry)
+                r = sd_event_source_set_time_relative(n->retry, RECONNECT_USEC);
+        else
+                r = sd_event_add_time_relative(n->event, &n->retry, CLOCK_MONOTONIC, RECONNECT_USEC, 0, on_retry, n);
+        if (r >= 0)
+                (void) sd_event_source_set_enabled(n->retry, SD_EVENT_ONESHOT);
+}
+
+/* The connection is gone. Sandboxes may live on: which ones is told when it is back. What was being asked for is lost. */
+static void disconnect(Native *n) {
+        Sandbox *s, *next;
+
+        n->io = sd_event_source_disable_unref(n->io);
+        n->sock = fd_close(n->sock);
+        n->synced = false;
+        for (s = LIST_FIRST(&n->sandboxes); s; s = next) {
+                next = LIST_NEXT(s, entry);
+                if (s->generation == 0 || !n->path)
+                        end_sandbox(s, -ENOTCONN, "the spawner is gone");
+        }
+        set_status(n, n->backend.status == BACKEND_CONNECTING ? BACKEND_CONNECTING : BACKEND_LOST);
+        retry_later(n);
+}
+
+static Sandbox *find_by_cookie(Native *n, uint64_t cookie) {
+        Sandbox *s;
+
+        LIST_FOREACH(s, &n->sandboxes, entry)
+                if (s->generation == 0 && s->cookie == cookie)
+                        return s;
+        return NULL;
+}
+
+static Sandbox *find_by_slot(Native *n, uint32_t slot, uint64_t generation) {
+        Sandbox *s = slot < n->n_slots ? n->slots[slot] : NULL;
+
+        return s && s->generation == generation ? s : NULL;
+}
+
+static void kill_slot(Native *n, uint32_t slot, uint64_t generation) {
+        SpawnMessage m = { .type = SPAWN_KILL, .slot = slot, .generation = generation };
+
+        (void) send_message(n, &m); /* when that fails the connection is lost, which says it all again */
+}
+
+static void note_base_counters(Native *n, Sandbox *s) {
+        BackendUsage u;
+
+        if (n->backend.ops->usage(&n->backend, s, &u) < 0)
+                return;
+        s->base_cpu_usec = u.cpu_usec;
+        s->base_oom_kills = u.oom_kills;
+        s->base_pids_refused = u.pids_refused;
+}
+
+static void handle_created(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
+        Sandbox *s = find_by_cookie(n, m->cookie);
+
+        if (!s || n_fds != 1 || m->slot >= n->n_slots) {
+                kill_slot(n, m->slot, m->generation);
+                if (s)
+                        end_sandbox(s, -EBADMSG, "the spawner's answer is malformed");
+                return;
+        }
+        s->slot = m->slot;
+        s->generation = m->generation;
+        s->pid = (pid_t) m->pid;
+        n->slots[s->slot] = s;
+        if (s->end_wanted) {
+                kill_slot(n, m->slot, m->generation);
+                return;
+        }
+        note_base_counters(n, s);
+        int r = sandbox_attach(s, n->event, take_fd(fds[0]));
+        if (r < 0) {
+                s->error = r;
+                kill_slot(n, m->slot, m->generation);
+        }
+}
+
+/* One that was there before this connection: known, or a stranger that nobody will ever use. */
+static void handle_slot(Native *n, const SpawnMessage *m) {
+        Sandbox *s = find_by_slot(n, m->slot, m->generation);
+
+        if (s)
+                s->cookie = UINT64_MAX; /* marks it as seen */
+        else
+                kill_slot(n, m->slot, m->generation);
+}
+
+static void handle_synced(Native *n) {
+        Sandbox *s, *next;
+
+        for (s = LIST_FIRST(&n->sandboxes); s; s = next) {
+                next = LIST_NEXT(s, entry);
+                if (s->cookie != UINT64_MAX && s->generation != 0)
+                        end_sandbox(s, 0, "");
+                else
+                        s->cookie = 0;
+        }
+        n->synced = true;
+        set_status(n, BACKEND_READY);
+}
+
+static int handle_welcome(Native *n, const SpawnMessage *m) {
+        if (m->cookie != WIRE_VERSION)
+                return -EPROTONOSUPPORT;
+        if (m->slot > n->n_slots) {
+                Sandbox **slots = reallocarray(n->slots, m->slot, sizeof *slots);
+                if (!slots)
+                        return -ENOMEM;
+                memset(slots + n->n_slots, 0, (m->slot - n->n_slots) * sizeof *slots);
+                n->slots = slots;
+                n->n_slots = m->slot;
+        }
+        n->backend.limits_enforced = m->flags & SPAWN_LIMITS_ENFORCED;
+        n->backend.capacity = m->slot;
+        (void) snprintf(n->cgroup, sizeof n->cgroup, "%s", m->text);
+        return 0;
+}
+
+static int handle_message(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
+        Sandbox *s;
+
+        switch (m->type) {
+        case SPAWN_WELCOME:
+                return handle_welcome(n, m);
+        case SPAWN_SLOT:
+                handle_slot(n, m);
+                return 0;
+        case SPAWN_SYNCED:
+                handle_synced(n);
+                return 0;
+        case SPAWN_CREATED:
+                handle_created(n, m, fds, n_fds);
+                return 0;
+        case SPAWN_FAILED:
+                s = find_by_cookie(n, m->cookie);
+                if (s)
+                        end_sandbox(s, m->error > 0 ? -m->error : -EIO, m->text);
+                return 0;
+        case SPAWN_ENDED:
+                s = find_by_slot(n, m->slot, m->generation);
+                if (s)
+                        end_sandbox(s, s->error ? s->error : -ECHILD, "it ended while it was being made");
+                return 0;
+        case SPAWN_PONG:
+                return 0;
+        default:
+                return -EBADMSG;
+        }
+}
+
+static int on_message(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Native *n = userdata;
+        SpawnMessage m;
+        int fds[MESSAGE_FDS_MAX], r = 0;
+        size_t n_fds;
+
+        (void) source;
+        (void) revents;
+        for (int i = 0; i < MESSAGES_PER_TURN && r == 0; i++) {
+                ssize_t size = message_recv(fd, &m, sizeof m, fds, &n_fds, MSG_DONTWAIT);
+                if (size == -EAGAIN)
+                        return 0;
+                if (size != sizeof m) {
+                        if (size > 0)
+                                fds_close(fds, n_fds);
+                        r = -EPIPE;
+                        break;
+                }
+                m.text[sizeof m.text - 1] = '\0';
+                r = handle_message(n, &m, fds, n_fds);
+                fds_close(fds, n_fds);
+        }
+        if (r < 0)
+                disconnect(n);
+        return 0;
+}
+
+static int hello(Native *n) {
+        SpawnMessage m = { .type = SPAWN_HELLO, .cookie = WIRE_VERSION };
+
+        int r = fd_set_nonblock(n->sock, true);
+        if (r >= 0)
+                r = sd_event_add_io(n->event, &n->io, n->sock, EPOLLIN, on_message, n);
+        if (r >= 0)
+                r = send_message(n, &m);
+        return r;
+}
+
+static int connect_spawner(Native *n) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        int r = 0;
+
+        (void) snprintf(address.sun_path, sizeof address.sun_path, "%s", n->path);
+        n->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+        if (n->sock < 0)
+                r = -errno;
+        else if (connect(n->sock, (struct sockaddr *) &address, sizeof address) < 0)
+                r = -errno;
+        if (r == 0)
+                r = hello(n);
+        if (r < 0)
+                disconnect(n);
+        return r;
+}
+
+static int native_start(Backend *b, Sandbox *s) {
+        Native *n = native(b);
+        SpawnMessage m = { .type = SPAWN_CREATE, .cookie = ++n->last_cookie, .limits = s->spec.limits };
+
+        if (!n->synced)
+                return -ENOTCONN;
+        memcpy(m.image, s->spec.image, sizeof m.image);
+        s->cookie = m.cookie;
+        int r = send_message(n, &m);
+        if (r < 0)
+                return r;
+        LIST_INSERT_HEAD(&n->sandboxes, sandbox_ref(s), entry);
+        return 0;
+}
+
+static void native_kill(Backend *b, Sandbox *s) {
+        Native *n = native(b);
+
+        if (s->state == SANDBOX_ENDED || s->end_wanted)
+                return;
+        s->end_wanted = true;
+        if (s->generation != 0)
+                kill_slot(n, s->slot, s->generation);
+        /* else as soon as it is known which one it is */
+}
+
+static int native_cgroup(Backend *b, const Sandbox *s, char *buf, size_t size) {
+        Native *n = native(b);
+
+        if (!n->cgroup[0] || s->generation == 0)
+                return -ENOENT;
+        int k = snprintf(buf, size, "%s/slot-%" PRIu32, n->cgroup, s->slot);
+        return k < 0 || (size_t) k >= size ? -ENAMETOOLONG : 0;
+}
+
+/* The number after @name in a file of "name number" lines, or the first number when @name is NULL. */
+static uint64_t read_counter(int dir, const char *file, const char *name) {
+        char text[1024];
+        const char *p = text;
+
+        if (file_read(dir, file, text, sizeof text) < 0)
+                return 0;
+        if (name) {
+                size_t length = strlen(name);
+                while (p && !(strncmp(p, name, length) == 0 && p[length] == ' ')) {
+                        p = strchr(p, '\n');
+                        if (p)
+                                p++;
+                }
+                if (!p)
+                        return 0;
+                p += length + 1;
+        }
+        return strtoull(p, NULL, 10);
+}
+
+static uint64_t since(uint64_t now, uint64_t before) {
+        return now > before ? now - before : 0;
+}
+
+static int native_usage(Backend *b, const Sandbox *s, BackendUsage *ret) {
+        _cleanup_fd_ int dir = -EBADF;
+        char path[512];
+
+        if (!b->limits_enforced || native_cgroup(b, s, path, sizeof path) < 0)
+                return -EOPNOTSUPP;
+        dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (dir < 0)
+                return -errno;
+        *ret = (BackendUsage) {
+                .memory = read_counter(dir, "memory.current", NULL),
+                .cpu_usec = since(read_counter(dir, "cpu.stat", "usage_usec"), s->base_cpu_usec),
+                .pids = read_counter(dir, "pids.current", NULL),
+                .oom_kills = since(read_counter(dir, "memory.events", "oom_kill"), s->base_oom_kills),
+                .pids_refused = since(read_counter(dir, "pids.events", "max"), s->base_pids_refused),
+        };
+        return 0;
+}
+
+static Backend *native_free(Backend *b) {
+        Native *n = native(b);
+        Sandbox *s;
+
+        n->io = sd_event_source_disable_unref(n->io);
+        n->retry = sd_event_source_disable_unref(n->retry);
+        n->sock = fd_close(n->sock);
+        while ((s = LIST_FIRST(&n->sandboxes)))
+                end_sandbox(s, -ESHUTDOWN, "the worker ends");
+        free(n->slots);
+        free(n->path);
+        free(n);
+        return NULL;
+}
+
+static const BackendOps native_ops = {
+        .name = "native",
+        .start = native_start,
+        .kill = native_kill,
+        .usage = native_usage,
+        .cgroup = native_cgroup,
+        .free = native_free,
+};
+
+int native_new(sd_event *event, const char *path, int fd, BackendNotify *notify, void *userdata, Backend **ret) {
+        _cleanup_(backend_freep) Backend *b = NULL;
+        Native *n = malloc(sizeof *n);
+
+        if (!n)
+                return -ENOMEM;
+        *n = (Native) {
+                .backend = { .ops = &native_ops, .status = BACKEND_CONNECTING, .notify = notify, .userdata = userdata },
+                .event = event,
+                .sock = path ? -EBADF : fd,
+        };
+        LIST_INIT(&n->sandboxes);
+        b = &n->backend;
+
+        if (path) {
+                n->path = strdup(path);
+                if (!n->path)
+                        return -ENOMEM;
+                (void) connect_spawner(n); /* tries again later by itself */
+        } else {
+                int r = hello(n);
+                if (r < 0)
+                        return r;
+        }
+        *ret = take_ptr(b);
+        return 0;
+}

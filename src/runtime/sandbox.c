@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "runtime/sandbox.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include "base/fd.h"
+#include "runtime/backend.h"
+
+#define EVENTS_PER_TURN 16
+
+Sandbox *sandbox_ref(Sandbox *s) {
+        s->n_ref++;
+        return s;
+}
+
+static void sandbox_detach(Sandbox *s) {
+        s->control_source = sd_event_source_disable_unref(s->control_source);
+        s->control = fd_close(s->control);
+}
+
+Sandbox *sandbox_unref(Sandbox *s) {
+        if (!s || --s->n_ref > 0)
+                return NULL;
+        assert(LIST_EMPTY(&s->jobs));
+        sandbox_detach(s);
+        free(s);
+        return NULL;
+}
+
+Sandbox *sandbox_new(Backend *backend, const SandboxSpec *spec, SandboxNotify *notify, void *userdata) {
+        Sandbox *s = malloc(sizeof *s);
+
+        if (!s)
+                return NULL;
+        *s = (Sandbox) {
+                .n_ref = 1,
+                .backend = backend,
+                .state = SANDBOX_STARTING,
+                .spec = *spec,
+                .notify = notify,
+                .userdata = userdata,
+                .control = -EBADF,
+        };
+        LIST_INIT(&s->jobs);
+        return s;
+}
+
+void sandbox_set_owner(Sandbox *s, SandboxNotify *notify, void *userdata) {
+        s->notify = notify;
+        s->userdata = userdata;
+}
+
+static void lose_jobs(Sandbox *s) {
+        SandboxJob *j;
+
+        while ((j = LIST_FIRST(&s->jobs))) {
+                sandbox_forget(s, j);
+                j->lost(j);
+        }
+}
+
+void sandbox_set_state(Sandbox *s, SandboxState state) {
+        if (state <= s->state)
+                return;
+
+        (void) sandbox_ref(s); /* the owner may let go of it while it is told */
+        s->state = state;
+        if (state >= SANDBOX_DYING) {
+                sandbox_detach(s);
+                lose_jobs(s);
+        }
+        if (s->notify)
+                s->notify(s, s->userdata);
+        (void) sandbox_unref(s);
+}
+
+static SandboxJob *find_job(const Sandbox *s, uint32_t number) {
+        SandboxJob *j;
+
+        LIST_FOREACH(j, &s->jobs, entry)
+                if (j->number == number)
+                        return j;
+        return NULL;
+}
+
+/* What comes from inside is not to be trusted: anything that is not of the protocol ends the sandbox. */
+static int handle_event(Sandbox *s, const InitEvent *e) {
+        SandboxJob *j;
+
+        switch (e->type) {
+        case INIT_READY:
+                if (s->state != SANDBOX_STARTING)
+                        return -EBADMSG;
+                sandbox_set_state(s, SANDBOX_READY);
+                return 0;
+        case INIT_BROKEN:
+                if (s->state != SANDBOX_STARTING)
+                        return -EBADMSG;
+                s->error = e->error > 0 && e->error < 4096 ? -e->error : -EIO;
+                (void) snprintf(s->error_text, sizeof s->error_text, "%.*s", (int) sizeof e->text, e->text);
+                return -ECHILD;
+        case INIT_STARTED:
+                j = find_job(s, e->exec);
+                if (!j || !j->started || e->pid <= 1)
+                        return j ? -EBADMSG : 0;
+                j->started(j, e);
+                return 0;
+        case INIT_REFUSED:
+                if (e->stage == 0 || e->stage >= INIT_STAGE_MAX_ || e->error <= 0 || e->error >= 4096)
+                        return -EBADMSG;
+                j = find_job(s, e->exec);
+                if (j) {
+                        sandbox_forget(s, j);
+                        j->refused(j, e);
+                }
+                return 0;
+        case INIT_EXITED:
+                j = find_job(s, e->exec); /* none: the client gave it up */
+                if (j) {
+                        sandbox_forget(s, j);
+                        j->exited(j, e);
+                }
+                return 0;
+        default:
+                return -EBADMSG;
+        }
+}
+
+static int on_control(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Sandbox *s = userdata;
+        int fds[MESSAGE_FDS_MAX], r = 0;
+        size_t n_fds;
+        InitEvent e;
+
+        (void) source;
+        (void) revents;
+        (void) sandbox_ref(s);
+        for (int i = 0; i < EVENTS_PER_TURN && r == 0 && s->control == fd; i++) {
+                ssize_t n = message_recv(fd, &e, sizeof e, fds, &n_fds, MSG_DONTWAIT);
+                if (n == -EAGAIN)
+                        break;
+                if (n > 0)
+                        fds_close(fds, n_fds); /* nobody in there has a descriptor to give us */
+                r = n == sizeof e ? handle_event(s, &e) : -EPIPE;
+        }
+        if (r < 0) {
+                if (r == -EBADMSG && s->error == 0) {
+                        s->error = r;
+                        (void) snprintf(s->error_text, sizeof s->error_text, "process 1 does not keep to the protocol");
+                }
+                backend_kill(s->backend, s);
+                sandbox_set_state(s, SANDBOX_DYING);
+        }
+        (void) sandbox_unref(s);
+        return 0;
+}
+
+int sandbox_attach(Sandbox *s, sd_event *event, int control) {
+        assert(s->control < 0);
+
+        s->control = control;
+        int r = fd_set_nonblock(control, true);
+        if (r < 0)
+                return r;
+        r = sd_event_add_io(event, &s->control_source, control, EPOLLIN, on_control, s);
+        if (r < 0)
+                return r;
+        (void) sd_event_source_set_description(s->control_source, "sandbox");
+        return 0;
+}
+
+bool sandbox_is_alive(const Sandbox *s) {
+        struct pollfd p = { .fd = s->control, .events = POLLIN };
+
+        /* in a sandbox that waits, process 1 has nothing to say: whatever there is to read is its end */
+        return s->state == SANDBOX_READY && s->control >= 0 && poll(&p, 1, 0) == 0;
+}
+
+int sandbox_run(Sandbox *s, SandboxJob *j, InitRequest *request, const char *strings, const int streams[static 3]) {
+        if (s->state != SANDBOX_READY || s->control < 0)
+                return -ENOTCONN;
+        if (s->n_jobs >= INIT_EXECS_MAX)
+                return -EMFILE;
+
+        request->type = INIT_EXEC;
+        request->exec = ++s->last_number;
+        struct iovec iov[2] = {
+                { .iov_base = request, .iov_len = sizeof *request },
+                { .iov_base = (void *) strings, .iov_len = request->length },
+        };
+        int r = message_send(s->control, iov, 2, streams, 3);
+        if (r < 0)
+                return r;
+        j->number = request->exec;
+        LIST_INSERT_HEAD(&s->jobs, j, entry);
+        s->n_jobs++;
+        return 0;
+}
+
+int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope) {
+        InitRequest request = {
+                .type = INIT_SIGNAL,
+                .exec = j->number,
+                .signal = (uint32_t) signal,
+                .scope = scope,
+        };
+        struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
+
+        return s->control >= 0 ? message_send(s->control, &iov, 1, NULL, 0) : -ENOTCONN;
+}
+
+void sandbox_forget(Sandbox *s, SandboxJob *j) {
+        if (j->number == 0)
+                return;
+        LIST_REMOVE(j, entry);
+        s->n_jobs--;
+        j->number = 0;
+}

@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+#include "base/clock.h"
+#include "spec/limits.h"
+#include "spec/wire.h"
+
+/* A sandbox as the worker sees it: a control socket to its process 1, and what its backend knows. */
+
+typedef enum SandboxState {
+        SANDBOX_STARTING,
+        SANDBOX_READY, /* waits, or is a session's */
+        SANDBOX_DYING, /* no command can be run any more, processes may still be there */
+        SANDBOX_ENDED, /* nothing of it runs */
+} SandboxState;
+
+typedef struct Sandbox Sandbox;
+typedef struct Backend Backend;
+typedef struct SandboxJob SandboxJob;
+
+typedef struct SandboxSpec {
+        char image[IMAGE_NAME_MAX]; /* a folder's name */
+        Limits limits;
+} SandboxSpec;
+
+/* Called on each change of state but SANDBOX_STARTING; the owner may drop its reference in it. */
+typedef void SandboxNotify(Sandbox *s, void *userdata);
+
+/* A command that runs in a sandbox: gets the events of process 1 that are about it, checked for their form. */
+struct SandboxJob {
+        uint32_t number; /* given by sandbox_run() */
+        void (*started)(SandboxJob *j, const InitEvent *e); /* may be NULL */
+        void (*refused)(SandboxJob *j, const InitEvent *e);
+        void (*exited)(SandboxJob *j, const InitEvent *e);
+        void (*lost)(SandboxJob *j); /* the sandbox died under it */
+        LIST_ENTRY(SandboxJob) entry;
+};
+
+struct Sandbox {
+        unsigned n_ref;
+        Backend *backend; /* borrowed, outlives it */
+        SandboxState state;
+        SandboxSpec spec;
+        int error;           /* why it could not be made, negative */
+        char error_text[128];
+        bool end_wanted; /* killed while it was being made */
+
+        SandboxNotify *notify;
+        void *userdata;
+
+        int control; /* owned */
+        sd_event_source *control_source;
+        uint32_t last_number;
+        LIST_HEAD(, SandboxJob) jobs;
+        unsigned n_jobs;
+
+        /* the backend's */
+        uint64_t cookie;
+        uint32_t slot;
+        uint64_t generation;
+        pid_t pid;
+        LIST_ENTRY(Sandbox) entry;
+
+        /* counters of the cgroup leaf when the sandbox was new: the leaf had other tenants before */
+        uint64_t base_cpu_usec;
+        uint64_t base_oom_kills;
+        uint64_t base_pids_refused;
+        /* those that a command's end has been explained with */
+        uint64_t seen_oom_kills;
+        uint64_t seen_pids_refused;
+};
+
+Sandbox *sandbox_ref(Sandbox *s);
+Sandbox *sandbox_unref(Sandbox *s);
+DEFINE_CLEANUP(Sandbox, sandbox_unref);
+
+/* A new one in state STARTING, for backends. */
+Sandbox *sandbox_new(Backend *backend, const SandboxSpec *spec, SandboxNotify *notify, void *userdata);
+
+/* Gives it to another owner. */
+void sandbox_set_owner(Sandbox *s, SandboxNotify *notify, void *userdata);
+
+/* For backends: process 1 is there, @control (taken) leads to it. */
+int sandbox_attach(Sandbox *s, sd_event *event, int control);
+
+/* For backends: moves on to @state (never back) and tells the owner. */
+void sandbox_set_state(Sandbox *s, SandboxState state);
+
+/* Is it ready and process 1 alive now? Asks the kernel, not only what has been told. */
+bool sandbox_is_alive(const Sandbox *s);
+
+/* Runs a command. @request is filled but for type and number, @strings as it says; @streams: stdin, stdout, stderr,
+ * borrowed. On success @j is linked to the sandbox until refused, exited or lost is called.
+ * Returns 0, -ENOTCONN when it is not ready, -EMFILE when INIT_EXECS_MAX run, or -errno. */
+int sandbox_run(Sandbox *s, SandboxJob *j, InitRequest *request, const char *strings, const int streams[static 3]);
+
+/* Sends a signal to what @j started. Returns 0 or -errno. */
+int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope);
+
+/* The job wants no more events. */
+void sandbox_forget(Sandbox *s, SandboxJob *j);

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "session/manager-internal.h"
+
+/* The way from a request to a session, when it takes longer than taking one from the pool. */
+
+#define CREATIONS_MAX 1024U /* that wait or start at once */
+#define START_PATIENCE_USEC (10 * USEC_PER_SEC)
+
+struct Creation {
+        SessionManager *manager;
+        CreateSpec spec;
+        SandboxSpec sandbox_spec;
+        char *owner;
+        CreationDone *done;
+        void *userdata;
+        Sandbox *sandbox; /* owned: that is being made for it, or NULL while it waits */
+        usec_t deadline;  /* monotonic */
+        sd_event_source *timer;
+        TAILQ_ENTRY(Creation) entry;
+};
+
+static Creation *creation_free(Creation *c) {
+        if (!c)
+                return NULL;
+        if (c->entry.tqe_prev) {
+                TAILQ_REMOVE(&c->manager->creations, c, entry);
+                c->manager->n_creations--;
+        }
+        if (c->sandbox) {
+                sandbox_set_owner(c->sandbox, NULL, NULL);
+                backend_kill(c->manager->backend, c->sandbox);
+                (void) sandbox_unref(c->sandbox);
+        }
+        c->timer = sd_event_source_disable_unref(c->timer);
+        create_spec_clear(&c->spec);
+        free(c->owner);
+        free(c);
+        return NULL;
+}
+DEFINE_CLEANUP(Creation, creation_free);
+
+void creation_cancel(Creation *c) {
+        (void) creation_free(c);
+}
+
+static void fail(Creation *c, Error *error) {
+        c->done(c, NULL, false, error, c->userdata);
+        error_clear(error);
+        (void) creation_free(c);
+}
+
+static void succeed(Creation *c, Session *s, bool attached) {
+        Error none = { 0 };
+
+        c->done(c, s, attached, &none, c->userdata);
+        (void) creation_free(c);
+}
+
+static void finish(Creation *c, Sandbox *sandbox, bool from_pool) {
+        Session *s;
+        Error error = { 0 };
+
+        int r = session_new(c->manager, &c->spec, c->owner, sandbox, from_pool, &s);
+        if (r < 0) {
+                backend_kill(c->manager->backend, sandbox);
+                (void) sandbox_unref(sandbox);
+                (void) error_set_errno(&error, r);
+                fail(c, &error);
+                return;
+        }
+        succeed(c, s, false);
+}
+
+static void on_sandbox(Sandbox *s, void *userdata) {
+        Creation *c = userdata;
+        Error error = { 0 };
+
+        if (s->state == SANDBOX_READY) {
+                /* another request with the same key may have been faster */
+                Session *twin = c->spec.key ? session_find_key(c->manager, c->owner, c->spec.key) : NULL;
+                if (twin) {
+                        succeed(c, twin, true);
+                        return;
+                }
+                c->sandbox = NULL;
+                finish(c, s, false);
+                return;
+        }
+        if (s->state == SANDBOX_DYING)
+                return; /* ENDED follows, with the reason */
+        (void) error_set(&error, s->error == -EAGAIN || s->error == -ENOTCONN ? ERROR_NO_CAPACITY : ERROR_INTERNAL,
+                "A sandbox could not be made: %s: %s.", s->error_text, strerror(-s->error));
+        error.retry_after = error.kind == ERROR_NO_CAPACITY ? 1 : 0;
+        fail(c, &error);
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        Creation *c = userdata;
+        Error error = { 0 };
+
+        (void) source;
+        (void) usec;
+        if (session_check_capacity(c->manager, &error) >= 0) {
+                (void) error_set(&error, ERROR_NO_CAPACITY, "No sandbox could be made in time.");
+                error.retry_after = 1;
+        }
+        fail(c, &error);
+        return 0;
+}
+
+/* Takes a sandbox from the pool. Returns 1 with @ret, 0 when there is none now, or -errno with @error when there may
+ * be no more sessions. */
+static int take_pooled(SessionManager *m, const SandboxSpec *spec, Sandbox **ret, Error *error) {
+        int r = session_check_capacity(m, error);
+
+        if (r < 0)
+                return r;
+        *ret = m->backend->status == BACKEND_READY && pool_fits(m->pool, spec) ? pool_take(m->pool) : NULL;
+        return *ret ? 1 : 0;
+}
+
+/* Has one made. Returns 0, also when it has to be tried again later, or -errno with @error set. */
+static int start(Creation *c, Error *error) {
+        if (c->manager->backend->status != BACKEND_READY)
+                return 0;
+        int r = backend_start(c->manager->backend, &c->sandbox_spec, on_sandbox, c, &c->sandbox);
+        return r == -ENOTCONN || r == -EAGAIN ? 0 : r < 0 ? error_set_errno(error, r) : 0;
+}
+
+static void retry(Creation *c) {
+        Sandbox *pooled = NULL;
+        Error error = { 0 };
+
+        if (c->sandbox)
+                return;
+        int r = take_pooled(c->manager, &c->sandbox_spec, &pooled, &error);
+        if (r > 0) {
+                finish(c, pooled, true);
+                return;
+        }
+        if (r == 0)
+                r = start(c, &error);
+        if (r < 0 && error.kind != ERROR_NO_CAPACITY)
+                fail(c, &error);
+        else
+                error_clear(&error);
+}
+
+static int on_retry(sd_event_source *source, void *userdata) {
+        SessionManager *m = userdata;
+        Creation *c, *next;
+
+        (void) source;
+        for (c = TAILQ_FIRST(&m->creations); c; c = next) {
+                next = TAILQ_NEXT(c, entry);
+                retry(c);
+        }
+        return 0;
+}
+
+void creations_retry(SessionManager *m) {
+        if (TAILQ_EMPTY(&m->creations))
+                return;
+        if (!m->retry && sd_event_add_defer(m->event, &m->retry, on_retry, m) < 0)
+                return; /* they run into their time limits */
+        (void) sd_event_source_set_enabled(m->retry, SD_EVENT_ONESHOT);
+}
+
+void creations_fail(SessionManager *m, ErrorKind kind, const char *text) {
+        Creation *c;
+
+        while ((c = TAILQ_FIRST(&m->creations))) {
+                Error error = { 0 };
+                (void) error_set(&error, kind, "%s", text);
+                fail(c, &error);
+        }
+}
+
+static int creation_new(SessionManager *m, CreateSpec *spec, const SandboxSpec *sandbox_spec, const char *owner,
+        usec_t patience, CreationDone *done, void *userdata, Creation **ret) {
+
+        _cleanup_(creation_freep) Creation *c = calloc(1, sizeof *c);
+
+        if (!c)
+                return -ENOMEM;
+        c->manager = m;
+        c->sandbox_spec = *sandbox_spec;
+        c->done = done;
+        c->userdata = userdata;
+        if (owner) {
+                c->owner = strdup(owner);
+                if (!c->owner)
+                        return -ENOMEM;
+        }
+        int r = sd_event_add_time_relative(m->event, &c->timer, CLOCK_MONOTONIC, patience, 0, on_timer, c);
+        if (r < 0)
+                return r;
+        c->spec = *spec;
+        *spec = (CreateSpec) { 0 };
+        TAILQ_INSERT_TAIL(&m->creations, c, entry);
+        m->n_creations++;
+        *ret = take_ptr(c);
+        return 0;
+}
+
+int session_create(SessionManager *m, CreateSpec *spec, const char *owner, CreationDone *done, void *userdata,
+        Session **ret_session, bool *ret_attached, Creation **ret_creation, Error *error) {
+
+        SandboxSpec sandbox_spec = { .limits = spec->limits };
+        _cleanup_(creation_freep) Creation *c = NULL;
+        Sandbox *pooled = NULL;
+        Error full = { 0 };
+
+        *ret_attached = false;
+        if (spec->key) {
+                Session *twin = session_find_key(m, owner, spec->key);
+                if (twin) {
+                        *ret_session = twin;
+                        *ret_attached = true;
+                        return 0;
+                }
+        }
+        int r = m->resolve(spec->image ? spec->image : m->settings.image, sandbox_spec.image, m->userdata, error);
+        if (r < 0)
+                return r;
+
+        r = take_pooled(m, &sandbox_spec, &pooled, &full);
+        if (r > 0) {
+                r = session_new(m, spec, owner, pooled, true, ret_session);
+                if (r < 0) {
+                        backend_kill(m->backend, pooled);
+                        (void) sandbox_unref(pooled);
+                }
+                return r;
+        }
+        if (r < 0 && (full.kind != ERROR_NO_CAPACITY || spec->wait == 0)) {
+                *error = full;
+                return r;
+        }
+        error_clear(&full);
+        if (m->n_creations >= CREATIONS_MAX) {
+                r = error_set_field(error, ERROR_NO_CAPACITY, "", "1024 requests", "Too many requests wait already.");
+                error->retry_after = 1;
+                return r;
+        }
+        bool is_full = r < 0;
+        r = creation_new(m, spec, &sandbox_spec, owner,
+                is_full ? spec->wait : MAX(spec->wait, START_PATIENCE_USEC), done, userdata, &c);
+        if (r < 0)
+                return r;
+        r = is_full ? 0 : start(c, error);
+        if (r < 0)
+                return r;
+        *ret_creation = take_ptr(c); /* goes on when a sandbox is ready, the backend is back or a session ends */
+        return 1;
+}

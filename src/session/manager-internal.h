@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "session/manager.h"
+
+/* Shared by session.c, manager.c and creation.c only. */
+
+#define ENDED_REMEMBERED 4096U /* ids that answer "ended, and why" instead of "unknown" */
+
+typedef struct EndedSession {
+        char id[UUID_TEXT_MAX];
+        SessionEndReason reason;
+        char *owner; /* owned or NULL */
+        UT_hash_handle hh;
+} EndedSession;
+
+typedef struct Announcement {
+        Session *session; /* owned */
+        SessionEvent event;
+        TAILQ_ENTRY(Announcement) entry;
+} Announcement;
+
+struct SessionManager {
+        sd_event *event;
+        Backend *backend; /* borrowed */
+        Pool *pool;       /* borrowed */
+        SessionSettings settings;
+        SessionNotify *notify;
+        ImageResolve *resolve;
+        void *userdata;
+        bool draining;
+
+        Session *by_id, *by_key; /* hash tables; @by_id is in order of creation */
+        uint64_t last_sequence;
+        unsigned n_sessions, n_ending;
+
+        EndedSession *ended; /* hash table in order of ending */
+
+        TAILQ_HEAD(, Announcement) announcements;
+        sd_event_source *announce;
+
+        TAILQ_HEAD(, Creation) creations; /* that wait or start, oldest first */
+        unsigned n_creations;
+        sd_event_source *retry;
+
+        usec_t memory_checked;
+        bool memory_low;
+};
+
+/* creation.c */
+void creations_retry(SessionManager *m);
+void creations_fail(SessionManager *m, ErrorKind kind, const char *text);
+
+/* manager.c: a session over a sandbox that is ready (taken on success). What @spec owns is taken. */
+int session_new(SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret);
+int session_check_capacity(SessionManager *m, Error *error);
+Session *session_find_key(SessionManager *m, const char *owner, const char *key);
+void session_removed(Session *s);

@@ -1,0 +1,328 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session/manager.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include "base/fd.h"
+#include "session/manager-internal.h"
+
+#define MEMORY_CHECK_USEC (500 * USEC_PER_MSEC)
+#define MEMORY_RESERVE_KIB (64U * 1024U)
+#define DESCRIPTORS_RESERVED 1024U /* connections, commands, our own */
+
+static EndedSession *ended_free(EndedSession *e) {
+        free(e->owner);
+        free(e);
+        return NULL;
+}
+
+static int on_announce(sd_event_source *source, void *userdata) {
+        SessionManager *m = userdata;
+        Announcement *a;
+
+        (void) source;
+        while ((a = TAILQ_FIRST(&m->announcements))) {
+                TAILQ_REMOVE(&m->announcements, a, entry);
+                if (m->notify)
+                        m->notify(m, a->event, a->session, m->userdata);
+                (void) session_unref(a->session);
+                free(a);
+        }
+        (void) sd_event_source_set_enabled(m->announce, SD_EVENT_OFF);
+        return 0;
+}
+
+/* Log and bus come when there is nothing more urgent: after the answer. */
+static void announce(Session *s, SessionEvent event) {
+        SessionManager *m = s->manager;
+        Announcement *a = malloc(sizeof *a);
+
+        if (!a)
+                return; /* out of memory: the log misses it */
+        *a = (Announcement) { .session = session_ref(s), .event = event };
+        TAILQ_INSERT_TAIL(&m->announcements, a, entry);
+        (void) sd_event_source_set_enabled(m->announce, SD_EVENT_ONESHOT);
+}
+
+int session_manager_new(sd_event *event, Backend *backend, Pool *pool, const SessionSettings *settings,
+        SessionNotify *notify, ImageResolve *resolve, void *userdata, SessionManager **ret) {
+
+        _cleanup_(session_manager_freep) SessionManager *m = calloc(1, sizeof *m);
+
+        if (!m)
+                return -ENOMEM;
+        m->event = event;
+        m->backend = backend;
+        m->pool = pool;
+        m->settings = *settings;
+        m->notify = notify;
+        m->resolve = resolve;
+        m->userdata = userdata;
+        TAILQ_INIT(&m->announcements);
+        TAILQ_INIT(&m->creations);
+
+        int r = sd_event_add_defer(event, &m->announce, on_announce, m);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_enabled(m->announce, SD_EVENT_OFF);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_priority(m->announce, SD_EVENT_PRIORITY_IDLE - 10);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(m);
+        return 0;
+}
+
+SessionManager *session_manager_free(SessionManager *m) {
+        EndedSession *e, *next_ended;
+        Session *s, *next;
+        Announcement *a;
+
+        if (!m)
+                return NULL;
+        creations_fail(m, ERROR_DRAINING, "The worker ends.");
+        HASH_ITER(by_id, m->by_id, s, next)
+                session_end(s, SESSION_STOPPED);
+        while ((a = TAILQ_FIRST(&m->announcements))) {
+                TAILQ_REMOVE(&m->announcements, a, entry);
+                (void) session_unref(a->session);
+                free(a);
+        }
+        HASH_ITER(hh, m->ended, e, next_ended) {
+                HASH_DEL(m->ended, e);
+                (void) ended_free(e);
+        }
+        m->announce = sd_event_source_disable_unref(m->announce);
+        m->retry = sd_event_source_disable_unref(m->retry);
+        free(m);
+        return NULL;
+}
+
+void session_manager_configure(SessionManager *m, const SessionSettings *settings) {
+        m->settings = *settings;
+}
+
+const SessionSettings *session_manager_settings(const SessionManager *m) {
+        return &m->settings;
+}
+
+void session_manager_set_draining(SessionManager *m, bool draining) {
+        m->draining = draining;
+        if (draining)
+                creations_fail(m, ERROR_DRAINING, "This worker takes no new sessions.");
+}
+
+bool session_manager_is_draining(const SessionManager *m) {
+        return m->draining;
+}
+
+void session_manager_backend_changed(SessionManager *m) {
+        creations_retry(m);
+}
+
+unsigned session_count(const SessionManager *m) {
+        return m->n_sessions;
+}
+
+unsigned session_n_ending(const SessionManager *m) {
+        return m->n_ending;
+}
+
+unsigned session_max(const SessionManager *m) {
+        struct rlimit files;
+        uint64_t max = m->backend->capacity;
+
+        if (m->settings.sessions_max > 0)
+                return m->settings.sessions_max;
+        /* a descriptor each, and as much again for what runs in them */
+        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
+                max = MIN(max, files.rlim_cur > DESCRIPTORS_RESERVED ? (files.rlim_cur - DESCRIPTORS_RESERVED) / 2 : 16);
+        return (unsigned) max;
+}
+
+/* Asks the kernel now and then; where that cannot be seen, there is room. */
+static bool memory_is_low(SessionManager *m) {
+        char text[4096];
+        usec_t now = clock_monotonic();
+
+        if (m->memory_checked != 0 && now - m->memory_checked < MEMORY_CHECK_USEC)
+                return m->memory_low;
+        m->memory_checked = now;
+        m->memory_low = false;
+        if (file_read(AT_FDCWD, "/proc/meminfo", text, sizeof text) < 0)
+                return false;
+        const char *line = strstr(text, "MemAvailable:");
+        m->memory_low = line && strtoull(line + 13, NULL, 10) < MEMORY_RESERVE_KIB;
+        return m->memory_low;
+}
+
+int session_check_capacity(SessionManager *m, Error *error) {
+        char limit[32];
+        unsigned max = session_max(m);
+        int r;
+
+        if (m->draining)
+                r = error_set(error, ERROR_DRAINING, "This worker takes no new sessions.");
+        else if (m->n_sessions + m->n_ending >= max && m->backend->status != BACKEND_CONNECTING) {
+                (void) snprintf(limit, sizeof limit, "%u sessions", max);
+                r = error_set_field(error, ERROR_NO_CAPACITY, "", limit, "%u sessions live here already.", m->n_sessions);
+        } else if (memory_is_low(m))
+                r = error_set(error, ERROR_NO_CAPACITY, "The machine has too little memory left for another session.");
+        else
+                return 0;
+        if (error)
+                error->retry_after = 1;
+        return r;
+}
+
+/* --- finding --- */
+
+/* Owners have their keys each for themselves. The owner's name has no NUL and no newline. */
+static char *make_key_index(const char *owner, const char *key) {
+        char *text;
+
+        return asprintf(&text, "%s\n%s", owner ? owner : "", key) < 0 ? NULL : text;
+}
+
+Session *session_find_key(SessionManager *m, const char *owner, const char *key) {
+        _cleanup_free_ char *index = make_key_index(owner, key);
+        Session *s = NULL;
+
+        if (index)
+                HASH_FIND(by_key, m->by_key, index, strlen(index), s);
+        return s;
+}
+
+static bool may_use(const char *session_owner, const char *owner) {
+        return !owner || (session_owner && strcmp(session_owner, owner) == 0);
+}
+
+int session_find(SessionManager *m, const char *id, const char *owner, Session **ret, Error *error) {
+        EndedSession *e = NULL;
+        Session *s = NULL;
+
+        if (!id_is_valid(id))
+                return error_set_field(error, ERROR_NOT_FOUND, "session_id", NULL, "This is not the id of a session.");
+        HASH_FIND(by_id, m->by_id, id, strlen(id), s);
+        if (s && may_use(s->owner, owner)) {
+                *ret = s;
+                return 0;
+        }
+        HASH_FIND_STR(m->ended, id, e);
+        if (e && may_use(e->owner, owner)) {
+                int r = error_set(
+                        error, ERROR_SESSION_ENDED, "The session has ended: %s.", session_end_reason_text(e->reason));
+                if (error) {
+                        (void) strncpy(error->reason, session_end_reason_text(e->reason), sizeof error->reason - 1);
+                        (void) strncpy(error->session_id, id, sizeof error->session_id - 1);
+                }
+                return r;
+        }
+        return error_set_field(error, ERROR_NOT_FOUND, "session_id", NULL, "There is no session with this id.");
+}
+
+Session *session_next(SessionManager *m, uint64_t sequence, const char *owner) {
+        for (Session *s = m->by_id; s; s = s->by_id.next)
+                if (s->sequence > sequence && may_use(s->owner, owner))
+                        return s;
+        return NULL;
+}
+
+/* --- coming and going --- */
+
+static void on_sandbox(Sandbox *sandbox, void *userdata) {
+        if (sandbox->state >= SANDBOX_DYING)
+                session_end(userdata, SESSION_LOST);
+}
+
+static int copy_text(char **to, const char *text) {
+        if (!text)
+                return 0;
+        *to = strdup(text);
+        return *to ? 0 : -ENOMEM;
+}
+
+int session_new(
+        SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret) {
+
+        _cleanup_(session_unrefp) Session *s = calloc(1, sizeof *s);
+
+        if (!s)
+                return -ENOMEM;
+        s->n_ref = 1;
+        s->manager = m;
+        LIST_INIT(&s->end_waiters);
+        s->created = clock_realtime();
+        s->limits = spec->limits;
+        s->from_pool = from_pool;
+        s->sequence = ++m->last_sequence;
+        uuid_make(s->id);
+        int r = copy_text(&s->owner, owner);
+        if (r == 0)
+                r = copy_text(&s->image, spec->image ? spec->image : m->settings.image);
+        if (r == 0 && spec->key) {
+                s->key_index = make_key_index(owner, spec->key);
+                r = s->key_index ? 0 : -ENOMEM;
+        }
+        if (r == 0)
+                r = session_set_timeout(s, spec->timeout ? spec->timeout : MIN(m->settings.timeout, m->settings.timeout_max));
+        if (r < 0)
+                return r;
+
+        s->key = take_ptr(spec->key);
+        s->env = take_ptr(spec->env);
+        s->metadata = take_ptr(spec->metadata);
+        s->sandbox = sandbox;
+        sandbox_set_owner(sandbox, on_sandbox, s);
+        HASH_ADD_KEYPTR(by_id, m->by_id, s->id, strlen(s->id), s);
+        if (s->key_index)
+                HASH_ADD_KEYPTR(by_key, m->by_key, s->key_index, strlen(s->key_index), s);
+        m->n_sessions++;
+        announce(s, SESSION_EVENT_NEW);
+        *ret = take_ptr(s);
+        return 0;
+}
+
+static void remember_end(const Session *s) {
+        SessionManager *m = s->manager;
+        EndedSession *e = calloc(1, sizeof *e);
+
+        if (!e)
+                return; /* it will be unknown */
+        memcpy(e->id, s->id, sizeof e->id);
+        e->reason = s->end_reason;
+        if (copy_text(&e->owner, s->owner) < 0) {
+                free(e);
+                return;
+        }
+        HASH_ADD_STR(m->ended, id, e);
+        if (HASH_COUNT(m->ended) > ENDED_REMEMBERED) {
+                EndedSession *oldest = m->ended;
+                HASH_DEL(m->ended, oldest);
+                (void) ended_free(oldest);
+        }
+}
+
+void session_removed(Session *s) {
+        SessionManager *m = s->manager;
+
+        HASH_DELETE(by_id, m->by_id, s);
+        if (s->key_index)
+                HASH_DELETE(by_key, m->by_key, s);
+        m->n_sessions--;
+        remember_end(s);
+        announce(s, SESSION_EVENT_REMOVED);
+        (void) session_unref(s); /* the table's reference; session_end() holds another */
+        creations_retry(m);
+}
+
+void session_end_all(SessionManager *m, SessionEndReason reason) {
+        Session *s, *next;
+
+        HASH_ITER(by_id, m->by_id, s, next)
+                session_end(s, reason);
+}

@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session/session.h"
+
+#include <string.h>
+
+#include "runtime/backend.h"
+#include "session/manager-internal.h"
+
+const char *session_end_reason_text(SessionEndReason reason) {
+        static const char *const texts[] = {
+#define SESSION_END_TEXT(name, text) [SESSION_##name] = text,
+                SESSION_END_REASONS(SESSION_END_TEXT)
+#undef SESSION_END_TEXT
+        };
+        assert(reason < SESSION_END_REASON_MAX_);
+        return texts[reason];
+}
+
+Session *session_ref(Session *s) {
+        s->n_ref++;
+        return s;
+}
+
+Session *session_unref(Session *s) {
+        if (!s || --s->n_ref > 0)
+                return NULL;
+
+        assert(LIST_EMPTY(&s->end_waiters));
+        s->deadline_source = sd_event_source_disable_unref(s->deadline_source);
+        if (s->sandbox)
+                sandbox_set_owner(s->sandbox, NULL, NULL);
+        (void) sandbox_unref(s->sandbox);
+        free(s->key);
+        free(s->key_index);
+        free(s->owner);
+        free(s->image);
+        json_decref(s->env);
+        json_decref(s->metadata);
+        free(s);
+        return NULL;
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void) source;
+        (void) usec;
+        session_end(userdata, SESSION_EXPIRED);
+        return 0;
+}
+
+int session_set_timeout(Session *s, usec_t timeout) {
+        int r;
+
+        s->timeout = timeout;
+        s->deadline = clock_monotonic() + timeout;
+        if (s->deadline_source) {
+                r = sd_event_source_set_time(s->deadline_source, s->deadline);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(s->deadline_source, SD_EVENT_ONESHOT);
+        } else
+                r = sd_event_add_time(
+                        s->manager->event, &s->deadline_source, CLOCK_MONOTONIC, s->deadline, 0, on_deadline, s);
+        return r < 0 ? r : 0;
+}
+
+void session_set_metadata(Session *s, json_t *metadata) {
+        json_decref(s->metadata);
+        s->metadata = json_incref(metadata);
+}
+
+int session_exec(Session *s, ExecSpec *spec, ExecDone *done, void *userdata, Exec **ret, Error *error) {
+        int r = s->ended ? -ENOTCONN
+                         : exec_start(s->manager->event, s->sandbox, spec, s->env, done, userdata, ret, error);
+
+        if (r != -ENOTCONN)
+                return r;
+        r = error_set(error, ERROR_SESSION_ENDED, "The session has ended.");
+        if (error)
+                (void) strncpy(error->reason, session_end_reason_text(s->ended ? s->end_reason : SESSION_LOST),
+                        sizeof error->reason - 1);
+        return r;
+}
+
+/* Nothing of it runs any more. */
+static void tell_end_waiters(Session *s) {
+        SessionEndWaiter *w;
+
+        while ((w = LIST_FIRST(&s->end_waiters))) {
+                session_end_waiter_cancel(w);
+                w->ended(w);
+        }
+}
+
+static void on_sandbox(Sandbox *sandbox, void *userdata) {
+        Session *s = userdata;
+
+        (void) session_ref(s);
+        if (!s->ended)
+                session_end(s, SESSION_LOST);
+        if (sandbox->state == SANDBOX_ENDED) {
+                s->manager->n_ending--;
+                sandbox_set_owner(sandbox, NULL, NULL);
+                tell_end_waiters(s);
+                (void) session_unref(s); /* the reference that session_end() kept */
+        }
+        (void) session_unref(s);
+}
+
+void session_end(Session *s, SessionEndReason reason) {
+        if (s->ended)
+                return;
+        s->ended = true;
+        s->end_reason = reason;
+        s->deadline_source = sd_event_source_disable_unref(s->deadline_source);
+        s->manager->n_ending++;
+        (void) session_ref(s); /* until the sandbox has ended */
+        session_removed(s);
+        sandbox_set_owner(s->sandbox, on_sandbox, s);
+        backend_kill(s->sandbox->backend, s->sandbox);
+        /* commands are told now, their clients need not wait for the last process; the sandbox goes on to its end */
+        if (s->sandbox->state < SANDBOX_DYING)
+                sandbox_set_state(s->sandbox, SANDBOX_DYING);
+        else if (s->sandbox->state == SANDBOX_ENDED)
+                on_sandbox(s->sandbox, s);
+}
+
+bool session_wait_end(Session *s, SessionEndWaiter *w) {
+        if (s->sandbox->state == SANDBOX_ENDED)
+                return false;
+        LIST_INSERT_HEAD(&s->end_waiters, w, entry);
+        return true;
+}
+
+void session_end_waiter_cancel(SessionEndWaiter *w) {
+        if (!w->entry.le_prev)
+                return;
+        LIST_REMOVE(w, entry);
+        w->entry.le_prev = NULL;
+}
+
+static json_t *describe_limits(const Limits *l) {
+        return json_pack("{sI sI sI sI}", "memory_limit", (json_int_t) l->memory, "cpu_quota", (json_int_t) l->cpu_quota,
+                "pids_limit", (json_int_t) l->pids, "disk_limit", (json_int_t) l->disk);
+}
+
+json_t *session_describe(const Session *s, const char *worker_id, bool attached) {
+        _cleanup_json_ json_t *j = json_object();
+        char created[TIMESTAMP_MAX], expires[TIMESTAMP_MAX];
+        usec_t now = clock_monotonic();
+        int r = 0;
+
+        if (!j)
+                return NULL;
+        (void) format_timestamp(s->created, created);
+        (void) format_timestamp(clock_realtime() + (s->deadline > now ? s->deadline - now : 0), expires);
+
+        r |= json_object_set_new_nocheck(j, "session_id", json_string_nocheck(s->id));
+        r |= json_object_set_new_nocheck(j, "worker_id", json_string_nocheck(worker_id));
+        r |= json_object_set_new_nocheck(j, "state", json_string_nocheck(s->ended ? "ended" : "running"));
+        r |= json_object_set_new_nocheck(j, "image", json_string_nocheck(s->image));
+        r |= json_object_set_new_nocheck(j, "user", json_string_nocheck(SANDBOX_USER));
+        r |= json_object_set_new_nocheck(j, "created_at", json_string_nocheck(created));
+        r |= json_object_set_new_nocheck(j, "expires_at", json_string_nocheck(expires));
+        r |= json_object_set_new_nocheck(j, "timeout", json_real((double) s->timeout / (double) USEC_PER_SEC));
+        if (s->key)
+                r |= json_object_set_new_nocheck(j, "key", json_string_nocheck(s->key));
+        r |= json_object_set_new_nocheck(j, "metadata", s->metadata ? json_incref(s->metadata) : json_object());
+        r |= json_object_set_new_nocheck(j, "network", json_string_nocheck("none"));
+        r |= json_object_set_new_nocheck(j, "limits", describe_limits(&s->limits));
+        r |= json_object_set_new_nocheck(j, "attached", json_boolean(attached));
+        r |= json_object_set_new_nocheck(j, "from_pool", json_boolean(s->from_pool));
+        return r == 0 ? take_ptr(j) : NULL;
+}
+
+json_t *session_usage(const Session *s) {
+        BackendUsage u;
+
+        if (s->ended || s->sandbox->backend->ops->usage(s->sandbox->backend, s->sandbox, &u) < 0)
+                return NULL;
+        return json_pack("{sI sI sI}", "memory", (json_int_t) u.memory, "cpu_usec", (json_int_t) u.cpu_usec, "pids",
+                (json_int_t) u.pids);
+}

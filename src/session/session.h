@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+#include <uthash.h>
+
+#include "runtime/sandbox.h"
+#include "session/exec.h"
+#include "spec/create.h"
+
+/* What a client holds: a sandbox of its own with an id, a deadline and what was asked for. */
+
+typedef struct Session Session;
+typedef struct SessionManager SessionManager;
+
+#define SESSION_END_REASONS(R) \
+        R(DELETED, "deleted") R(EXPIRED, "expired") R(LOST, "lost") R(STOPPED, "stopped")
+
+typedef enum SessionEndReason {
+#define SESSION_END_ENUM(name, text) SESSION_##name,
+        SESSION_END_REASONS(SESSION_END_ENUM)
+#undef SESSION_END_ENUM
+        SESSION_END_REASON_MAX_,
+} SessionEndReason;
+
+const char *session_end_reason_text(SessionEndReason reason);
+
+/* Someone who waits until nothing of a session runs any more. Unlinked before @ended is called. */
+typedef struct SessionEndWaiter SessionEndWaiter;
+struct SessionEndWaiter {
+        void (*ended)(SessionEndWaiter *w);
+        LIST_ENTRY(SessionEndWaiter) entry;
+};
+
+struct Session {
+        unsigned n_ref;
+        SessionManager *manager; /* borrowed */
+        char id[UUID_TEXT_MAX];
+        uint64_t sequence; /* in order of creation */
+        char *key;         /* owned: of create-or-attach, or NULL */
+        char *owner;       /* owned: name of the API key that made it, or NULL */
+        char *image;       /* owned: as the client named it */
+        json_t *env, *metadata; /* owned or NULL */
+        Limits limits;
+        Sandbox *sandbox; /* owned */
+        bool from_pool;
+        bool ended;
+        SessionEndReason end_reason;
+        usec_t created;  /* wall clock */
+        usec_t timeout;
+        usec_t deadline; /* monotonic */
+        sd_event_source *deadline_source;
+        LIST_HEAD(, SessionEndWaiter) end_waiters;
+        UT_hash_handle by_id, by_key;
+        char *key_index; /* owned: owner and key */
+        unsigned n_announcements;
+};
+
+Session *session_ref(Session *s);
+Session *session_unref(Session *s);
+DEFINE_CLEANUP(Session, session_unref);
+
+/* Sets another deadline, @timeout from now. Returns 0 or -errno. */
+int session_set_timeout(Session *s, usec_t timeout);
+
+void session_set_metadata(Session *s, json_t *metadata);
+
+/* Runs a command in it; see exec_start(). -EOWNERDEAD with @error set when the session has ended. */
+int session_exec(Session *s, ExecSpec *spec, ExecDone *done, void *userdata, Exec **ret, Error *error);
+
+/* Ends it and all that runs in it. It is not found any more from here on. */
+void session_end(Session *s, SessionEndReason reason);
+
+/* @w is told when nothing of it runs any more. Returns false, and never tells, when that is so already. */
+bool session_wait_end(Session *s, SessionEndWaiter *w);
+void session_end_waiter_cancel(SessionEndWaiter *w);
+
+/* The public description. @worker_id: of this worker. Returns a new object, NULL when out of memory. */
+json_t *session_describe(const Session *s, const char *worker_id, bool attached);
+
+/* Its current use {"memory","cpu_usec","pids"}, or NULL where it is not counted. */
+json_t *session_usage(const Session *s);
