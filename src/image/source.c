@@ -40,6 +40,14 @@ int source_open(const char *root, Source *ret) {
         if (strcmp(ret->root, "/") == 0)
                 ret->root[0] = '\0';
         ret->fd = take_fd(fd);
+
+        /* without this call nothing would be found, and the image be empty */
+        _cleanup_fd_ int probe = source_open_folder(ret, "");
+        if (probe < 0) {
+                source_done(ret);
+                return report(probe, "%s: openat2: %s: Linux 5.6 or later is needed, and no filter on it", root,
+                        strerror(-probe));
+        }
         return 0;
 }
 
