@@ -22,10 +22,13 @@ bool worker_name_is_valid(const char *name) {
         return id_is_valid(name) && strlen(name) <= WORKER_NAME_MAX && name[0] != '-' && strcmp(name, "images") != 0;
 }
 
-int listen_parse(const char *text, unsigned *ret_port) {
+/* The socket address of ADDRESS:PORT. */
+static int parse_address(const char *text, struct sockaddr_storage *ret, socklen_t *ret_size, unsigned *ret_port) {
         const char *colon = strrchr(text, ':');
         _cleanup_free_ char *host = NULL;
-        unsigned char address[sizeof(struct in6_addr)];
+        struct sockaddr_storage s = { 0 };
+        struct sockaddr_in *v4 = (struct sockaddr_in *) &s;
+        struct sockaddr_in6 *v6 = (struct sockaddr_in6 *) &s;
         uint64_t port;
 
         if (!colon || parse_unsigned(colon + 1, &port) < 0 || port < 1 || port > 65535)
@@ -34,12 +37,42 @@ int listen_parse(const char *text, unsigned *ret_port) {
         size_t n = strlen(host);
         if (n > 2 && host[0] == '[' && host[n - 1] == ']') {
                 host[n - 1] = '\0';
-                if (inet_pton(AF_INET6, host + 1, address) != 1)
+                if (inet_pton(AF_INET6, host + 1, &v6->sin6_addr) != 1)
                         return -EINVAL;
-        } else if (inet_pton(AF_INET, host, address) != 1) {
-                return -EINVAL;
+                v6->sin6_family = AF_INET6;
+                v6->sin6_port = htons((uint16_t) port);
+        } else {
+                if (inet_pton(AF_INET, host, &v4->sin_addr) != 1)
+                        return -EINVAL;
+                v4->sin_family = AF_INET;
+                v4->sin_port = htons((uint16_t) port);
         }
+        *ret = s;
+        *ret_size = s.ss_family == AF_INET6 ? sizeof *v6 : sizeof *v4;
         *ret_port = (unsigned) port;
+        return 0;
+}
+
+int listen_parse(const char *text, unsigned *ret_port) {
+        struct sockaddr_storage s;
+        socklen_t size;
+
+        return parse_address(text, &s, &size, ret_port);
+}
+
+int listen_probe(const char *text) {
+        _cleanup_fd_ int fd = -EBADF;
+        struct sockaddr_storage s;
+        socklen_t size;
+        unsigned port;
+        int one = 1;
+
+        if (parse_address(text, &s, &size, &port) < 0)
+                return -EINVAL;
+        fd = socket(s.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
+                bind(fd, (const struct sockaddr *) &s, size) < 0 || listen(fd, 1) < 0)
+                return -errno;
         return 0;
 }
 

@@ -14,6 +14,9 @@ bool worker_name_is_valid(const char *name);
 /* ADDRESS:PORT with a numeric address, IPv6 in brackets. @ret_port: 1 to 65535. 0 or -EINVAL. */
 int listen_parse(const char *text, unsigned *ret_port);
 
+/* Can a socket listen on that address now? 0 or -errno (-EADDRINUSE, -EADDRNOTAVAIL ...). */
+int listen_probe(const char *text);
+
 /* Which worker's drop-in, other than @except's, has a TCP socket on @port? 1 with its name (new string), 0 for none,
  * or -errno. */
 int unit_find_port(const char *root, unsigned port, const char *except, char **ret_name);

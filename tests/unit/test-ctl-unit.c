@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "unit.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
@@ -60,6 +61,23 @@ static void listen_addresses(void **state) {
         assert_int_equal(port, 5001);
         assert_int_equal(listen_parse("[::1]:65535", &port), 0);
         assert_int_equal(port, 65535);
+}
+
+static void an_address_in_use_is_noticed(void **state) {
+        struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        socklen_t size = sizeof address;
+        _cleanup_fd_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+        _cleanup_free_ char *text = NULL;
+
+        (void) state;
+        assert_int_equal(bind(fd, (const struct sockaddr *) &address, size), 0);
+        assert_int_equal(getsockname(fd, (struct sockaddr *) &address, &size), 0);
+        text = xasprintf("127.0.0.1:%u", ntohs(address.sin_port));
+        assert_int_equal(listen(fd, 1), 0);
+        assert_int_equal(listen_probe(text), -EADDRINUSE);
+        fd = fd_close(fd);
+        assert_int_equal(listen_probe(text), 0);
+        assert_int_equal(listen_probe("192.0.2.1:5000"), -EADDRNOTAVAIL);
 }
 
 static void drop_in_is_written_read_and_removed(void **state) {
@@ -178,6 +196,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(worker_names),
                 cmocka_unit_test(listen_addresses),
+                cmocka_unit_test(an_address_in_use_is_noticed),
                 cmocka_unit_test(drop_in_is_written_read_and_removed),
                 cmocka_unit_test(a_port_of_another_worker_is_found),
                 cmocka_unit_test(programs_give_their_status),
