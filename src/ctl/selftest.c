@@ -286,7 +286,7 @@ static int prepare(SelfTest *t, json_t **ret_session) {
         t->user = v.user ?: "sandboxuser";
         if (v.limits) {
                 Reader reader = reader_open(v.limits);
-                (void) reader_unsigned(&reader, "disk", OPTIONAL, &t->disk); /* 0 when it is not told */
+                (void) reader_unsigned(&reader, "disk_limit", OPTIONAL, &t->disk); /* 0 when it is not told */
         }
         return 0;
 }

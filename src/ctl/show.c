@@ -148,29 +148,37 @@ static void print_time(const char *label, const char *text, bool future) {
         print_line(label, line);
 }
 
-/* Members of an object with numbers or texts: "memory 512M, pids 256". */
+/* One member of an object of limits, usage or metadata: "memory 512M". NULL for what is no number or text. */
+static char *describe_member(const char *name, const json_t *value) {
+        uint64_t n = (uint64_t) json_integer_value(value);
+        const char *suffix = strstr(name, "_limit");
+        int length = (int) (suffix ? (size_t) (suffix - name) : strlen(name));
+        char buf[SPAN_MAX];
+
+        if (json_is_string(value))
+                return xasprintf("%s=%s", name, json_string_value(value));
+        if (json_is_integer(value) && (strncmp(name, "memory", 6) == 0 || strncmp(name, "disk", 4) == 0))
+                return xasprintf("%.*s %s", length, name, format_size(n, buf));
+        if (json_is_integer(value) && strcmp(name, "cpu_usec") == 0)
+                return xasprintf("cpu %.3fs", (double) n / (double) USEC_PER_SEC);
+        if (json_is_integer(value) && strcmp(name, "cpu_quota") == 0)
+                return xasprintf("cpu %g%%", (double) n / 1000);
+        if (json_is_number(value))
+                return xasprintf("%.*s %g", length, name, json_number_value(value));
+        return NULL;
+}
+
 static void print_members(const char *label, const json_t *object) {
         _cleanup_free_ char *line = NULL;
         const char *name;
         json_t *value;
 
         json_object_foreach((json_t *) object, name, value) {
-                _cleanup_free_ char *item = NULL, *old = line;
-                char buf[SPAN_MAX];
-                uint64_t n = (uint64_t) json_integer_value(value);
+                _cleanup_free_ char *item = describe_member(name, value), *old = NULL;
 
-                if (json_is_string(value))
-                        item = xasprintf("%s=%s", name, json_string_value(value));
-                else if (json_is_integer(value) && (strncmp(name, "memory", 6) == 0 || strncmp(name, "disk", 4) == 0))
-                        item = xasprintf("%s %s", name, format_size(n, buf));
-                else if (json_is_integer(value) && strcmp(name, "cpu_usec") == 0)
-                        item = xasprintf("cpu %.3fs", (double) n / (double) USEC_PER_SEC);
-                else if (json_is_integer(value) && strcmp(name, "cpu_quota") == 0)
-                        item = xasprintf("cpu %g%%", (double) n / 1000);
-                else if (json_is_number(value))
-                        item = xasprintf("%s %g", name, json_number_value(value));
-                else
+                if (!item)
                         continue;
+                old = line;
                 line = old ? xasprintf("%s, %s", old, item) : take_ptr(item);
         }
         print_line(label, line);
