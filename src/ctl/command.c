@@ -10,7 +10,7 @@ const Command command_table[] = {
         { "health", "", "Show whether the server works and what it has to give",
           0, 0, 0, -1, false, command_health },
         { "create", "", "Create a session and print its id",
-          OPTIONS_CREATE, 0, 0, -1, false, command_create },
+          OPTIONS_CREATE | OPTIONS_ATTACH, 0, 0, -1, false, command_create },
         { "exec", "ID [--] COMMAND [ARGUMENT...]", "Run a command in a session",
           OPTIONS_EXEC, 1, -1, 1, true, command_exec },
         { "run", "[--] COMMAND [ARGUMENT...]", "Create a session, run a command in it, delete it",

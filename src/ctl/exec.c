@@ -197,10 +197,6 @@ int command_run(Ctl *ctl, int argc, char **argv) {
         SessionView v;
         int status;
 
-        if (o->key_name) {
-                print_error("--key-name: run always makes a session of its own and deletes it; use create and exec");
-                return STATUS_REFUSED;
-        }
         if (make_body(o, argc, argv, &body) < 0)
                 return STATUS_REFUSED;
         /* the session must outlive the command */

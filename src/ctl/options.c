@@ -44,7 +44,7 @@ const Option option_table[] = {
           "Limit of files (1g)" },
         { "metadata",   0,   OPTION_PAIRS,    OPTIONS_CREATE, AT(metadata), "NAME=VALUE",
           "Note kept with the session (repeatable)" },
-        { "key-name",   0,   OPTION_TEXT,     OPTIONS_CREATE, AT(key_name), "NAME",
+        { "key-name",   0,   OPTION_TEXT,     OPTIONS_ATTACH, AT(key_name), "NAME",
           "Attach to the live session of this name if any" },
         { "wait",       0,   OPTION_DURATION, OPTIONS_CREATE, AT(wait),     "TIME",
           "Wait for capacity that long" },

@@ -55,6 +55,7 @@ typedef enum OptionSet {
         OPTIONS_LIST = 1 << 3,
         OPTIONS_WORKER_ADD = 1 << 4,
         OPTIONS_WORKER_REMOVE = 1 << 5,
+        OPTIONS_ATTACH = 1 << 6,
 } OptionSet;
 
 typedef enum OptionType {

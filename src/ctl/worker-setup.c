@@ -44,8 +44,8 @@ static int systemctl(const Ctl *ctl, const char *verb, const char *option, const
         if (r < 0)
                 print_error("systemctl cannot be run: %s", strerror(-r));
         else if (r > 0)
-                print_error("systemctl %s%s%s failed with status %d; see: journalctl -u %s", verb, unit ? " " : "", unit ?: "", r,
-                        other_unit ?: unit ?: "init.scope");
+                print_error("systemctl %s%s%s failed with status %d; see: journalctl -u %s", verb, unit ? " " : "",
+                        unit ?: "", r, other_unit ?: unit ?: "init.scope");
         return r == 0 ? 0 : -EIO;
 }
 

@@ -107,7 +107,7 @@ static void create_sends_what_was_given(void **state) {
         Line l;
 
         (void) state;
-        assert_int_equal(PARSE(&l, OPTIONS_CREATE, -1, "--memory", "512m", "--cpu=50%", "--pids", "10", "--disk", "1g",
+        assert_int_equal(PARSE(&l, OPTIONS_CREATE | OPTIONS_ATTACH, -1, "--memory", "512m", "--cpu=50%", "--pids", "10", "--disk", "1g",
                                  "--ttl", "90s", "--wait", "1500ms", "--env", "A=b=c", "--env", "E=", "--metadata",
                                  "x=y", "--key-name", "n", "--image", "base"),
                 0);
