@@ -1,0 +1,94 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# lab: container
+# install: no
+# timeout: 180
+# From dpkg -i to a session and back: install, start, first connection, reload, restart, stop.
+. /lab/system/lib.sh
+
+step "install: without a complaint, and nothing runs"
+dpkg -i /lab/packages/*.deb >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg -i"; }
+! grep -iE 'warning|error|fail' /lab/dpkg.log || fail "dpkg complains"
+getent passwd sandboxd sandboxd-box >/dev/null || fail "no users"
+getent group sandbox >/dev/null || fail "no group"
+for file in /etc/subuid /etc/subgid; do
+    expect 1114112 "$(awk -F: '$1 == "sandboxd-box" { print $3 }' $file)" "$file"
+done
+expect "" "$(remains)" "after the installation"
+! systemctl is-active --quiet 'sandboxd*' || fail "a unit is active"
+expect "root root 755" "$(stat -c '%U %G %a' /run/sandboxd)" /run/sandboxd
+
+step "start"
+time systemctl start sandboxd@worker1 || fail "start"
+expect active "$(systemctl is-active sandboxd-spawner@worker1.service)" "the spawner"
+expect "root sandbox 660" "$(stat -c '%U %G %a' /run/sandboxd/worker1.sock)" worker1.sock
+expect "sandboxd-box sandboxd 660" "$(stat -c '%U %G %a' /run/sandboxd/worker1.spawner.sock)" worker1.spawner.sock
+until_true 20 eval '[ "$(health pool_ready)" = 5 ]' || fail "the pool is not filled: $(get /health)"
+expect healthy "$(health status)"
+expect worker1 "$(health worker_id)"
+
+step "what the journal and systemctl status say"
+text=$(journalctl -q -b -o cat -u sandboxd@worker1)
+echo "$text"
+for i in 1 2 3 4 5; do
+    grep -q "$i/5 ready" <<<"$text" || fail "the journal does not count $i/5"
+done
+for id in a63fb903c77d4f17a202f2b6ad8623ba 3bafd4ca80334654b5e1dcdd555f00f4 9467e61d1f094b46a4c719580d17c184; do
+    expect 1 "$(journal_count $id WORKER_ID=worker1)" "MESSAGE_ID $id"
+done
+expect 5 "$(journal_count 99089766082d4ad4a3293a12e9e16ee4 WORKER_ID=worker1)" "ready sandboxes"
+for word in base sandboxuser; do
+    grep -q "$word" <<<"$text" || fail "the journal does not tell \"$word\""
+done
+status=$(systemctl show -P StatusText sandboxd@worker1)
+echo "status: $status"
+[[ $status == *5/5* && $status == *0* ]] || fail "the status does not count the pool and the sessions"
+journalctl -q -b -x -u sandboxd@worker1 MESSAGE_ID=9467e61d1f094b46a4c719580d17c184 | grep -q '^-- ' ||
+    fail "the catalog has no entry"
+
+step "a session"
+id=$(create) || fail "create"
+expect sandboxuser "$(run_in "$id" whoami | jq -r .stdout)" whoami
+expect 3 "$(run_in "$id" 'exit 3' | jq -r .exit_code)" "exit status"
+until_true 5 eval '[[ $(systemctl show -P StatusText sandboxd@worker1) == *1* ]]' || fail "the status does not count"
+
+step "reload"
+systemctl reload sandboxd@worker1 || fail "reload"
+expect sandboxuser "$(run_in "$id" whoami | jq -r .stdout)" "whoami after reload"
+
+step "stop: all of it, in time"
+start=$(date +%s%N)
+systemctl stop sandboxd@worker1 2>/dev/null || fail "stop"
+until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
+echo "$((($(date +%s%N) - start) / 1000000)) ms"
+expect inactive "$(systemctl is-active sandboxd-spawner@worker1.service)" "the spawner"
+expect success "$(systemctl show -P Result sandboxd@worker1.service)" "result of the worker"
+expect success "$(systemctl show -P Result sandboxd-spawner@worker1.service)" "result of the spawner"
+expect active "$(systemctl is-active sandboxd@worker1.socket)" "the socket"
+[ ! -e /run/sandboxd/worker1 ] || fail "/run/sandboxd/worker1 is still there"
+
+step "the first connection starts it again"
+expect healthy "$(health status)"
+expect active "$(systemctl is-active sandboxd@worker1.service)"
+expect healthy "$(curl -sS --unix-socket /run/sandboxd/worker1.sock http://localhost/health | jq -r .status)"
+expect 0 "$(health active_sessions)"
+! run_in "$id" whoami 2>/dev/null || fail "a session of before is there"
+
+step "the target stops every worker, and then the socket too"
+systemctl stop sandboxd.target
+until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
+expect inactive "$(systemctl is-active sandboxd@worker1.socket)" "the socket"
+! get /health 2>/dev/null || fail "something answers"
+
+step "enabled, it belongs to the target"
+systemctl enable --quiet sandboxd@worker1
+systemctl start sandboxd.target
+expect active "$(systemctl is-active sandboxd@worker1.service)"
+systemctl disable --quiet sandboxd@worker1
+systemctl stop sandboxd.target
+
+step "enabled with its socket alone, it waits for a connection"
+systemctl enable --quiet --now sandboxd@worker1.socket
+expect inactive "$(systemctl is-active sandboxd@worker1.service)"
+expect healthy "$(health status)"
+expect "" "$(systemctl --failed --no-legend 'sandboxd*')" "failed units"

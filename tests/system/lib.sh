@@ -1,0 +1,54 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# For system tests, which source /lab/system/lib.sh. A test ends with the first thing that is not as it should be.
+
+export LC_ALL=C.UTF-8
+export WORKER_URL=http://127.0.0.1:5000
+
+fail() {
+    echo "FAILED: $*"
+    exit 1
+}
+
+# step TEXT: what the lines after it are about
+step() { echo "-- $*"; }
+
+# expect WANTED GOT [WHAT]
+expect() { [ "$1" = "$2" ] || fail "${3-}${3+: }expected \"$1\", got \"$2\""; }
+
+# until_true SECONDS COMMAND...: waits for COMMAND to succeed
+until_true() {
+    local end=$((SECONDS + $1))
+    shift
+    until "$@"; do
+        [ $SECONDS -lt $end ] || return 1
+        sleep 0.1
+    done
+}
+
+# get PATH, post PATH JSON: the body; -f makes a status of 400 and above a failure
+get() { curl -sS -f "$WORKER_URL$1"; }
+post() { curl -sS -f -H 'Content-Type: application/json' -d "$2" "$WORKER_URL$1"; }
+
+# health MEMBER
+health() { get /health | jq -r ".$1"; }
+
+# create [JSON]: the id of a new session
+create() { post /v1/sessions "${1-{\}}" | jq -r .session_id; }
+
+# run_in ID COMMAND: the answer, JSON
+run_in() { post "/v1/sessions/$1/exec" "$(jq -n --arg command "$2" '{$command}')"; }
+
+# journal_count MESSAGE_ID [FIELD=VALUE...]: how many entries
+journal_count() {
+    local id=$1
+    shift
+    journalctl -q -b -o json "MESSAGE_ID=$id" "$@" | wc -l
+}
+
+# What of the suite is left: processes, control groups, mounts
+remains() {
+    ps -eo user:20,pid,args | awk '$1 == "sandboxd" || $1 == "sandboxd-box" || $1 > 1000000000 || /[s]andbox-init/'
+    find /sys/fs/cgroup/sandboxd.slice -mindepth 1 -type d 2>/dev/null
+    awk '$5 ~ /sandboxd/ && $5 != "/var/lib/sandboxd"' /proc/self/mountinfo
+}

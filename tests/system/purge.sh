@@ -1,0 +1,59 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# lab: container
+# install: no
+# timeout: 180
+# Removing the packages ends everything, purging leaves nothing; both while sessions run. Then all works again.
+. /lab/system/lib.sh
+
+snapshot() {
+    find / -xdev \( -path /proc -o -path /sys -o -path /tmp -o -path /lab -o -path /var/log -o -path /var/cache \
+        -o -path /var/lib/dpkg -o -path /var/lib/apt -o -path /var/lib/systemd/catalog -o -path /dev \) -prune -o -print | sort
+    cut -d: -f1 /etc/passwd /etc/group /etc/subuid /etc/subgid | sort
+}
+
+install() { dpkg -i /lab/packages/*.deb >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg -i"; }; }
+
+start_and_use() {
+    systemctl start sandboxd@worker1 || fail "start"
+    id=$(create) || fail "create"
+    run_in "$id" '(sleep 1000 &) ; echo done' | jq -e '.exit_code == 0' >/dev/null || fail "exec"
+}
+
+snapshot >/lab/before
+install
+start_and_use
+sandboxctl worker add second --listen 127.0.0.1:5001 || fail "worker add"
+mkdir -p /etc/sandboxd/worker
+printf '[Pool]\nSize=3\n' >/etc/sandboxd/worker/second.conf
+systemctl enable --quiet sandboxd@second
+mkdir -p /etc/systemd/system/sandboxd.slice.d
+printf '[Slice]\nTasksMax=5000\n' >/etc/systemd/system/sandboxd.slice.d/limit.conf
+
+step "remove ends all and keeps state and configuration"
+dpkg --remove sandboxd sandboxctl >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg --remove"; }
+! grep -iE 'warning|error|fail' /lab/dpkg.log || fail "dpkg complains"
+until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
+! get /health 2>/dev/null || fail "something answers"
+[ -e /etc/sandboxd/worker/second.conf ] && [ -e /var/lib/sandboxd/images/base ] || fail "too much was removed"
+expect "" "$(systemctl list-units --all --plain --no-legend 'sandboxd*' | grep -v slice)" "units"
+
+step "installed again it goes on"
+install
+start_and_use
+expect 3 "$(curl -sS http://127.0.0.1:5001/health | jq -r .pool_size)" "the second worker's configuration"
+
+step "purge while it runs"
+dpkg --purge sandboxd sandboxctl >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg --purge"; }
+! grep -iE 'warning|error|fail' /lab/dpkg.log || fail "dpkg complains"
+until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
+snapshot >/lab/after
+# the users stay, on purpose
+diff /lab/before /lab/after | grep '^[<>]' | grep -vxE '> (sandboxd|sandboxd-box|sandbox)' >/lab/differences
+expect "" "$(cat /lab/differences)" "files"
+! grep -r sandboxd /etc/systemd || fail "left in /etc/systemd"
+expect "" "$(systemctl --failed --no-legend)" "failed units"
+
+step "and installed again"
+install
+start_and_use

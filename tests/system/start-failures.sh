@@ -1,0 +1,83 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# lab: container vm
+# timeout: 400
+# What a machine may lack: the start fails, the journal says what and how to mend it, and once mended all works.
+. /lab/system/lib.sh
+
+# Starting fails, in time, and the journal says PATTERN; leaves nothing running.
+refuses() { # PATTERN
+    local since start=$SECONDS
+    since=$(date '+%F %T.%6N')
+    ! timeout 60 systemctl start sandboxd@worker1 2>/dev/null || fail "it starts"
+    echo "failed after $((SECONDS - start)) s"
+    [ $((SECONDS - start)) -lt 30 ] || fail "that took too long"
+    # restarts come to an end by themselves
+    until_true 60 eval 'systemctl is-failed --quiet sandboxd@worker1 ||
+        [ "$(systemctl is-active sandboxd@worker1)" = inactive ]' || fail "it goes on trying"
+    journalctl -q -b -o cat --since "$since" -u 'sandboxd*' >/lab/said
+    grep -q -- "$1" /lab/said || { cat /lab/said; fail "the journal does not say \"$1\""; }
+    grep -m 1 -- "$1" /lab/said
+    systemctl stop sandboxd@worker1.socket sandboxd@worker1
+    until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
+    systemctl reset-failed 'sandboxd*'
+}
+
+works() {
+    local id
+    systemctl start sandboxd@worker1 || fail "does not start once that is mended"
+    id=$(create) || fail "create"
+    expect sandboxuser "$(run_in "$id" whoami | jq -r .stdout)"
+    systemctl stop sandboxd.target
+    until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
+}
+
+drop_in() { # UNIT TEXT
+    mkdir -p "/run/systemd/system/$1.d"
+    printf '%b' "$2" >"/run/systemd/system/$1.d/test.conf"
+    systemctl daemon-reload
+}
+
+step "no subordinate ids"
+cp /etc/subuid /lab/subuid
+sed -i /sandboxd-box/d /etc/subuid
+refuses 'subordinate ids'
+cp /lab/subuid /etc/subuid
+works
+
+step "an unknown setting"
+mkdir -p /etc/sandboxd/sandboxd.conf.d
+printf '[Pool]\nSise=5\n' >/etc/sandboxd/sandboxd.conf.d/50-test.conf
+refuses '/etc/sandboxd/sandboxd.conf.d/50-test.conf:2: .*Sise'
+rm /etc/sandboxd/sandboxd.conf.d/50-test.conf
+works
+
+step "no cgroup is delegated"
+drop_in sandboxd-spawner@worker1.service '[Service]\nDelegate=no\n'
+refuses 'Delegate='
+rm -r /run/systemd/system/sandboxd-spawner@worker1.service.d
+systemctl daemon-reload
+works
+
+step "no image"
+mv /var/lib/sandboxd/images /var/lib/sandboxd/images.away
+drop_in sandboxd-base-image.service '[Service]\nExecStart=\nExecStart=/bin/true\n'
+refuses 'image'
+rm -r /run/systemd/system/sandboxd-base-image.service.d /var/lib/sandboxd/images
+systemctl daemon-reload
+mv /var/lib/sandboxd/images.away /var/lib/sandboxd/images
+
+step "the disk is full while the image is made"
+mount -t tmpfs -o size=8m,mode=755 tmpfs /var/lib/sandboxd/images
+refuses 'No space left'
+expect "" "$(find /var/lib/sandboxd/images -mindepth 1)" "left of the image"
+umount /var/lib/sandboxd/images
+works
+
+[ $LAB_MODE = vm ] || exit 0
+step "user namespaces are disabled"
+before=$(cat /proc/sys/user/max_user_namespaces)
+echo 0 >/proc/sys/user/max_user_namespaces
+refuses 'max_user_namespaces'
+echo "$before" >/proc/sys/user/max_user_namespaces
+works
