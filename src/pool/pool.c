@@ -10,8 +10,8 @@
 #define BACKOFF_MIN_USEC (500 * USEC_PER_MSEC)
 #define BACKOFF_MAX_USEC (30 * USEC_PER_SEC)
 #define REVIEW_USEC (10 * USEC_PER_SEC)
-#define QUIET_USEC (30 * USEC_PER_SEC)  /* without demand: back towards the size */
-#define IDLE_USEC (600 * USEC_PER_SEC)  /* without demand: back towards the minimum */
+#define QUIET_USEC (30 * USEC_PER_SEC) /* without demand: back towards the size */
+#define IDLE_USEC (600 * USEC_PER_SEC) /* without demand: back towards the minimum */
 
 typedef struct Member {
         Sandbox *sandbox; /* owned */
@@ -115,7 +115,7 @@ static int start_member(Pool *p) {
 
         if (!m)
                 return -ENOMEM;
-        *m = (Member) { .pool = p };
+        *m = (Member){ .pool = p };
         int r = backend_start(p->backend, &p->settings.spec, on_member, m, &m->sandbox);
         if (r < 0)
                 return r;
@@ -175,12 +175,11 @@ static int on_review(sd_event_source *source, uint64_t usec, void *userdata) {
 
 int pool_new(sd_event *event, Backend *backend, const PoolSettings *settings, PoolNotify *notify, void *userdata,
         Pool **ret) {
-
         _cleanup_(pool_freep) Pool *p = malloc(sizeof *p);
 
         if (!p)
                 return -ENOMEM;
-        *p = (Pool) {
+        *p = (Pool){
                 .event = event,
                 .backend = backend,
                 .settings = *settings,
@@ -274,7 +273,7 @@ Sandbox *pool_take(Pool *p) {
 
 bool pool_fits(const Pool *p, const SandboxSpec *spec) {
         return strcmp(p->settings.spec.image, spec->image) == 0 &&
-                memcmp(&p->settings.spec.limits, &spec->limits, sizeof spec->limits) == 0;
+               memcmp(&p->settings.spec.limits, &spec->limits, sizeof spec->limits) == 0;
 }
 
 void pool_configure(Pool *p, const PoolSettings *settings) {

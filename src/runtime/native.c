@@ -82,7 +82,8 @@ static void retry_later(Native *n) {
                 (void) sd_event_source_set_enabled(n->retry, SD_EVENT_ONESHOT);
 }
 
-/* The connection is gone. Sandboxes may live on: which ones is told when it is back. What was being asked for is lost. */
+/* The connection is gone. Sandboxes may live on: which ones is told when it is back. What was being asked for is lost.
+ */
 static void disconnect(Native *n) {
         Sandbox *s, *next;
 
@@ -102,8 +103,8 @@ static Sandbox *find_by_cookie(Native *n, uint64_t cookie) {
         Sandbox *s;
 
         LIST_FOREACH(s, &n->sandboxes, entry)
-                if (s->generation == 0 && s->cookie == cookie)
-                        return s;
+        if (s->generation == 0 && s->cookie == cookie)
+                return s;
         return NULL;
 }
 
@@ -351,7 +352,7 @@ static int native_usage(Backend *b, const Sandbox *s, BackendUsage *ret) {
         dir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
         if (dir < 0)
                 return -errno;
-        *ret = (BackendUsage) {
+        *ret = (BackendUsage){
                 .memory = read_counter(dir, "memory.current", NULL),
                 .cpu_usec = since(read_counter(dir, "cpu.stat", "usage_usec"), s->base_cpu_usec),
                 .pids = read_counter(dir, "pids.current", NULL),
@@ -391,7 +392,7 @@ int native_new(sd_event *event, const char *path, int fd, BackendNotify *notify,
 
         if (!n)
                 return -ENOMEM;
-        *n = (Native) {
+        *n = (Native){
                 .backend = { .ops = &native_ops, .status = BACKEND_CONNECTING, .notify = notify, .userdata = userdata },
                 .event = event,
                 .sock = path ? -EBADF : fd,

@@ -36,7 +36,7 @@ Sandbox *sandbox_new(Backend *backend, const SandboxSpec *spec, SandboxNotify *n
 
         if (!s)
                 return NULL;
-        *s = (Sandbox) {
+        *s = (Sandbox){
                 .n_ref = 1,
                 .backend = backend,
                 .state = SANDBOX_STARTING,
@@ -82,8 +82,8 @@ static SandboxJob *find_job(const Sandbox *s, uint32_t number) {
         SandboxJob *j;
 
         LIST_FOREACH(j, &s->jobs, entry)
-                if (j->number == number)
-                        return j;
+        if (j->number == number)
+                return j;
         return NULL;
 }
 

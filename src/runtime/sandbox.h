@@ -31,7 +31,7 @@ typedef void SandboxNotify(Sandbox *s, void *userdata);
 
 /* A command that runs in a sandbox: gets the events of process 1 that are about it, checked for their form. */
 struct SandboxJob {
-        uint32_t number; /* given by sandbox_run() */
+        uint32_t number;                                    /* given by sandbox_run() */
         void (*started)(SandboxJob *j, const InitEvent *e); /* may be NULL */
         void (*refused)(SandboxJob *j, const InitEvent *e);
         void (*exited)(SandboxJob *j, const InitEvent *e);
@@ -44,7 +44,7 @@ struct Sandbox {
         Backend *backend; /* borrowed, outlives it */
         SandboxState state;
         SandboxSpec spec;
-        int error;           /* why it could not be made, negative */
+        int error; /* why it could not be made, negative */
         char error_text[128];
         bool end_wanted; /* killed while it was being made */
 

@@ -8,7 +8,7 @@
 void capture_clear(Capture *c) {
         free(c->head);
         free(c->tail);
-        *c = (Capture) { .max = c->max };
+        *c = (Capture){ .max = c->max };
 }
 
 /* Doubles up to @max. */

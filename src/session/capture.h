@@ -10,7 +10,7 @@ typedef struct Capture {
         uint64_t total; /* bytes that came */
         char *head;     /* owned */
         size_t head_used, head_size;
-        char *tail;     /* owned: a ring, allocated when the head is full */
+        char *tail;                           /* owned: a ring, allocated when the head is full */
         size_t tail_used, tail_size, tail_at; /* @tail_at: where the next byte goes once it is full */
 } Capture;
 

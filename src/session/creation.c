@@ -181,7 +181,6 @@ void creations_fail(SessionManager *m, ErrorKind kind, const char *text) {
 
 static int creation_new(SessionManager *m, CreateSpec *spec, const SandboxSpec *sandbox_spec, const char *owner,
         usec_t patience, CreationDone *done, void *userdata, Creation **ret) {
-
         _cleanup_(creation_freep) Creation *c = calloc(1, sizeof *c);
 
         if (!c)
@@ -199,7 +198,7 @@ static int creation_new(SessionManager *m, CreateSpec *spec, const SandboxSpec *
         if (r < 0)
                 return r;
         c->spec = *spec;
-        *spec = (CreateSpec) { 0 };
+        *spec = (CreateSpec){ 0 };
         TAILQ_INSERT_TAIL(&m->creations, c, entry);
         m->n_creations++;
         *ret = take_ptr(c);
@@ -208,7 +207,6 @@ static int creation_new(SessionManager *m, CreateSpec *spec, const SandboxSpec *
 
 int session_create(SessionManager *m, CreateSpec *spec, const char *owner, CreationDone *done, void *userdata,
         Session **ret_session, bool *ret_attached, Creation **ret_creation, Error *error) {
-
         SandboxSpec sandbox_spec = { .limits = spec->limits };
         _cleanup_(creation_freep) Creation *c = NULL;
         Sandbox *pooled = NULL;
@@ -247,8 +245,8 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
                 return r;
         }
         bool is_full = r < 0;
-        r = creation_new(m, spec, &sandbox_spec, owner,
-                is_full ? spec->wait : MAX(spec->wait, START_PATIENCE_USEC), done, userdata, &c);
+        r = creation_new(m, spec, &sandbox_spec, owner, is_full ? spec->wait : MAX(spec->wait, START_PATIENCE_USEC),
+                done, userdata, &c);
         if (r < 0)
                 return r;
         r = is_full ? 0 : start(c, error);

@@ -138,7 +138,7 @@ static ExecReason limit_reason(const Exec *e, ExecReason otherwise) {
 }
 
 static void on_exited(SandboxJob *j, const InitEvent *event) {
-        Exec *e = CONTAINER_OF(j, Exec, job);
+        _cleanup_(exec_unrefp) Exec *e = CONTAINER_OF(j, Exec, job); /* the command's own reference */
         ExecReason reason;
 
         e->timer = sd_event_source_disable_unref(e->timer);
@@ -170,7 +170,7 @@ static void on_exited(SandboxJob *j, const InitEvent *event) {
 }
 
 static void on_refused(SandboxJob *j, const InitEvent *event) {
-        Exec *e = CONTAINER_OF(j, Exec, job);
+        _cleanup_(exec_unrefp) Exec *e = CONTAINER_OF(j, Exec, job);
 
         e->timer = sd_event_source_disable_unref(e->timer);
         if (e->is_done)
@@ -181,7 +181,8 @@ static void on_refused(SandboxJob *j, const InitEvent *event) {
                         strerror(event->error));
                 break;
         case INIT_STAGE_LIMIT:
-                (void) error_set_field(&e->error, ERROR_QUOTA, "execs", "64", "64 commands run in this session already.");
+                (void) error_set_field(
+                        &e->error, ERROR_QUOTA, "execs", "64", "64 commands run in this session already.");
                 break;
         case INIT_STAGE_EXECVE: {
                 /* as a shell has it: 127 not found, 126 found but not executable */
@@ -204,7 +205,7 @@ static void on_refused(SandboxJob *j, const InitEvent *event) {
 }
 
 static void on_lost(SandboxJob *j) {
-        Exec *e = CONTAINER_OF(j, Exec, job);
+        _cleanup_(exec_unrefp) Exec *e = CONTAINER_OF(j, Exec, job);
 
         e->timer = sd_event_source_disable_unref(e->timer);
         if (e->is_done)
@@ -309,12 +310,11 @@ static int run(Exec *e, const ExecSpec *spec, const json_t *session_env, Error *
 
 int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *session_env, ExecDone *done,
         void *userdata, Exec **ret, Error *error) {
-
         _cleanup_(exec_unrefp) Exec *e = malloc(sizeof *e);
 
         if (!e)
                 return -ENOMEM;
-        *e = (Exec) {
+        *e = (Exec){
                 .n_ref = 1,
                 .event = event,
                 .sandbox = sandbox_ref(sandbox),
@@ -334,7 +334,8 @@ int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *
                 return r;
         e->done = done;
         e->userdata = userdata;
-        *ret = take_ptr(e);
+        *ret = exec_ref(e);
+        e = NULL;
         return 0;
 }
 

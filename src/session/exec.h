@@ -10,14 +10,16 @@
 
 /* One command in a session: its streams, its time limit, its end. */
 
-#define EXEC_REASONS(R) R(EXITED, "exited") R(SIGNALED, "signaled") R(TIMEOUT, "timeout") R(OOM, "oom") R(PIDS, "pids") \
-        R(CANCELLED, "cancelled") R(LOST, "lost")
+#define EXEC_REASONS(R)                                                                                                \
+        R(EXITED, "exited")                                                                                            \
+        R(SIGNALED, "signaled") R(TIMEOUT, "timeout") R(OOM, "oom") R(PIDS, "pids") R(CANCELLED, "cancelled")          \
+                R(LOST, "lost")
 
 typedef enum ExecReason {
 #define EXEC_REASON_ENUM(name, text) EXEC_##name,
         EXEC_REASONS(EXEC_REASON_ENUM)
 #undef EXEC_REASON_ENUM
-        EXEC_REASON_MAX_,
+                EXEC_REASON_MAX_,
 } ExecReason;
 
 typedef struct Exec Exec;
@@ -55,8 +57,8 @@ struct Exec {
         Error error;
 };
 
+/* A command that runs holds a reference to itself: dropping one's own does not end it. */
 Exec *exec_ref(Exec *e);
-/* Dropping the last reference of a running command kills it, with all that it started. */
 Exec *exec_unref(Exec *e);
 DEFINE_CLEANUP(Exec, exec_unref);
 
@@ -65,7 +67,7 @@ DEFINE_CLEANUP(Exec, exec_unref);
 int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *session_env, ExecDone *done,
         void *userdata, Exec **ret, Error *error);
 
-/* Kills it for @reason (EXEC_TIMEOUT, EXEC_CANCELLED). */
+/* Kills it, with all that it started, for @reason (EXEC_TIMEOUT, EXEC_CANCELLED). */
 void exec_kill(Exec *e, ExecReason reason);
 
 const char *exec_reason_text(ExecReason reason);

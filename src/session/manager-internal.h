@@ -52,7 +52,8 @@ void creations_retry(SessionManager *m);
 void creations_fail(SessionManager *m, ErrorKind kind, const char *text);
 
 /* manager.c: a session over a sandbox that is ready (taken on success). What @spec owns is taken. */
-int session_new(SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret);
+int session_new(
+        SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret);
 int session_check_capacity(SessionManager *m, Error *error);
 Session *session_find_key(SessionManager *m, const char *owner, const char *key);
 void session_removed(Session *s);

@@ -42,14 +42,13 @@ static void announce(Session *s, SessionEvent event) {
 
         if (!a)
                 return; /* out of memory: the log misses it */
-        *a = (Announcement) { .session = session_ref(s), .event = event };
+        *a = (Announcement){ .session = session_ref(s), .event = event };
         TAILQ_INSERT_TAIL(&m->announcements, a, entry);
         (void) sd_event_source_set_enabled(m->announce, SD_EVENT_ONESHOT);
 }
 
 int session_manager_new(sd_event *event, Backend *backend, Pool *pool, const SessionSettings *settings,
         SessionNotify *notify, ImageResolve *resolve, void *userdata, SessionManager **ret) {
-
         _cleanup_(session_manager_freep) SessionManager *m = calloc(1, sizeof *m);
 
         if (!m)
@@ -86,7 +85,7 @@ SessionManager *session_manager_free(SessionManager *m) {
                 return NULL;
         creations_fail(m, ERROR_DRAINING, "The worker ends.");
         HASH_ITER(by_id, m->by_id, s, next)
-                session_end(s, SESSION_STOPPED);
+        session_end(s, SESSION_STOPPED);
         while ((a = TAILQ_FIRST(&m->announcements))) {
                 TAILQ_REMOVE(&m->announcements, a, entry);
                 (void) session_unref(a->session);
@@ -140,7 +139,8 @@ unsigned session_max(const SessionManager *m) {
                 return m->settings.sessions_max;
         /* a descriptor each, and as much again for what runs in them */
         if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
-                max = MIN(max, files.rlim_cur > DESCRIPTORS_RESERVED ? (files.rlim_cur - DESCRIPTORS_RESERVED) / 2 : 16);
+                max = MIN(
+                        max, files.rlim_cur > DESCRIPTORS_RESERVED ? (files.rlim_cur - DESCRIPTORS_RESERVED) / 2 : 16);
         return (unsigned) max;
 }
 
@@ -169,7 +169,8 @@ int session_check_capacity(SessionManager *m, Error *error) {
                 r = error_set(error, ERROR_DRAINING, "This worker takes no new sessions.");
         else if (m->n_sessions + m->n_ending >= max && m->backend->status != BACKEND_CONNECTING) {
                 (void) snprintf(limit, sizeof limit, "%u sessions", max);
-                r = error_set_field(error, ERROR_NO_CAPACITY, "", limit, "%u sessions live here already.", m->n_sessions);
+                r = error_set_field(
+                        error, ERROR_NO_CAPACITY, "", limit, "%u sessions live here already.", m->n_sessions);
         } else if (memory_is_low(m))
                 r = error_set(error, ERROR_NO_CAPACITY, "The machine has too little memory left for another session.");
         else
@@ -232,6 +233,14 @@ Session *session_next(SessionManager *m, uint64_t sequence, const char *owner) {
         return NULL;
 }
 
+Session *session_after(const Session *s, const char *owner) {
+        Session *next = s->by_id.next;
+
+        while (next && !may_use(next->owner, owner))
+                next = next->by_id.next;
+        return next;
+}
+
 /* --- coming and going --- */
 
 static void on_sandbox(Sandbox *sandbox, void *userdata) {
@@ -248,7 +257,6 @@ static int copy_text(char **to, const char *text) {
 
 int session_new(
         SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret) {
-
         _cleanup_(session_unrefp) Session *s = calloc(1, sizeof *s);
 
         if (!s)
@@ -269,7 +277,8 @@ int session_new(
                 r = s->key_index ? 0 : -ENOMEM;
         }
         if (r == 0)
-                r = session_set_timeout(s, spec->timeout ? spec->timeout : MIN(m->settings.timeout, m->settings.timeout_max));
+                r = session_set_timeout(
+                        s, spec->timeout ? spec->timeout : MIN(m->settings.timeout, m->settings.timeout_max));
         if (r < 0)
                 return r;
 
@@ -324,5 +333,5 @@ void session_end_all(SessionManager *m, SessionEndReason reason) {
         Session *s, *next;
 
         HASH_ITER(by_id, m->by_id, s, next)
-                session_end(s, reason);
+        session_end(s, reason);
 }

@@ -7,7 +7,7 @@
 /* All sessions of a worker: creating, finding, listing, ending. Knows nothing of HTTP or the bus. */
 
 typedef struct SessionSettings {
-        usec_t timeout;     /* when the client asks for none */
+        usec_t timeout; /* when the client asks for none */
         usec_t timeout_max;
         unsigned sessions_max; /* 0: as many as the machine allows */
         char image[IMAGE_REF_MAX + 1];
@@ -59,6 +59,9 @@ int session_find(SessionManager *m, const char *id, const char *owner, Session *
 
 /* The first session after @sequence that @owner may see, or NULL. In order of creation. */
 Session *session_next(SessionManager *m, uint64_t sequence, const char *owner);
+
+/* The one after @s that @owner may see, or NULL. */
+Session *session_after(const Session *s, const char *owner);
 
 unsigned session_count(const SessionManager *m);
 unsigned session_max(const SessionManager *m);

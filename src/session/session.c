@@ -138,8 +138,8 @@ void session_end_waiter_cancel(SessionEndWaiter *w) {
 }
 
 static json_t *describe_limits(const Limits *l) {
-        return json_pack("{sI sI sI sI}", "memory_limit", (json_int_t) l->memory, "cpu_quota", (json_int_t) l->cpu_quota,
-                "pids_limit", (json_int_t) l->pids, "disk_limit", (json_int_t) l->disk);
+        return json_pack("{sI sI sI sI}", "memory_limit", (json_int_t) l->memory, "cpu_quota",
+                (json_int_t) l->cpu_quota, "pids_limit", (json_int_t) l->pids, "disk_limit", (json_int_t) l->disk);
 }
 
 json_t *session_describe(const Session *s, const char *worker_id, bool attached) {

@@ -14,14 +14,13 @@
 typedef struct Session Session;
 typedef struct SessionManager SessionManager;
 
-#define SESSION_END_REASONS(R) \
-        R(DELETED, "deleted") R(EXPIRED, "expired") R(LOST, "lost") R(STOPPED, "stopped")
+#define SESSION_END_REASONS(R) R(DELETED, "deleted") R(EXPIRED, "expired") R(LOST, "lost") R(STOPPED, "stopped")
 
 typedef enum SessionEndReason {
 #define SESSION_END_ENUM(name, text) SESSION_##name,
         SESSION_END_REASONS(SESSION_END_ENUM)
 #undef SESSION_END_ENUM
-        SESSION_END_REASON_MAX_,
+                SESSION_END_REASON_MAX_,
 } SessionEndReason;
 
 const char *session_end_reason_text(SessionEndReason reason);
@@ -37,17 +36,17 @@ struct Session {
         unsigned n_ref;
         SessionManager *manager; /* borrowed */
         char id[UUID_TEXT_MAX];
-        uint64_t sequence; /* in order of creation */
-        char *key;         /* owned: of create-or-attach, or NULL */
-        char *owner;       /* owned: name of the API key that made it, or NULL */
-        char *image;       /* owned: as the client named it */
+        uint64_t sequence;      /* in order of creation */
+        char *key;              /* owned: of create-or-attach, or NULL */
+        char *owner;            /* owned: name of the API key that made it, or NULL */
+        char *image;            /* owned: as the client named it */
         json_t *env, *metadata; /* owned or NULL */
         Limits limits;
         Sandbox *sandbox; /* owned */
         bool from_pool;
         bool ended;
         SessionEndReason end_reason;
-        usec_t created;  /* wall clock */
+        usec_t created; /* wall clock */
         usec_t timeout;
         usec_t deadline; /* monotonic */
         sd_event_source *deadline_source;

@@ -22,6 +22,7 @@ static const struct option options[] = {
         { "standalone", required_argument, NULL, 's' },
         { "socket", required_argument, NULL, 'S' },
         { "images", required_argument, NULL, 'i' },
+        { "image-owner", no_argument, NULL, 'o' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' },
         { 0 },
@@ -34,6 +35,7 @@ static void usage(FILE *f) {
                      "  --standalone NAME          without a service manager; needs --socket\n"
                      "  --socket FD                the connected socket of the worker\n"
                      "  --images DIR               folder of images (default " DEFAULT_STATE "/images)\n"
+                     "  --image-owner              print UID:GID that images belong to, without a service manager\n"
                      "  --help, --version\n",
                 f);
 }
@@ -119,6 +121,8 @@ int main(int argc, char *argv[]) {
                 switch (c) {
                 case 'p':
                         return prepare_service(optarg) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+                case 'o':
+                        return prepare_print_image_owner() < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
                 case 's':
                         standalone = true;
                         worker = optarg;

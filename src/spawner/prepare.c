@@ -166,21 +166,31 @@ static int become(const Account *a) {
         return prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) < 0 ? -errno : 0;
 }
 
+/* Whose ids root uses: those of the package's user, or an id without a name, the last of those at hand. */
+static void account_for_root(Account *ret) {
+        if (account_find(BOX_USER, 0, ret) == 0 && account_ranges(ret) == 0)
+                return;
+        *ret = (Account){ .uids = ids_at_hand("/proc/self/uid_map"), .gids = ids_at_hand("/proc/self/gid_map") };
+        ret->uids.count = ret->gids.count = MIN(ret->uids.count, ret->gids.count);
+        if (ret->uids.count > ID_RANGE_MIN) {
+                ret->uids.count--;
+                ret->gids.count--;
+        }
+        ret->uid = ret->uids.start + ret->uids.count;
+        ret->gid = ret->gids.start + ret->gids.count;
+}
+
+int prepare_print_image_owner(void) {
+        Account a = { 0 };
+
+        account_for_root(&a);
+        return printf("%u:%u\n", a.uids.start, a.gids.start) < 0 ? -EIO : 0;
+}
+
 static int standalone_root(const char *worker, int *ret_userns, CgroupTree *cgroup) {
         Account a = { 0 };
 
-        if (account_find(BOX_USER, 0, &a) < 0 || account_ranges(&a) < 0) {
-                /* no account: root gives an id without a name, the last of those at hand */
-                a.uids = ids_at_hand("/proc/self/uid_map");
-                a.gids = ids_at_hand("/proc/self/gid_map");
-                a.uids.count = a.gids.count = MIN(a.uids.count, a.gids.count);
-                if (a.uids.count > ID_RANGE_MIN) {
-                        a.uids.count--;
-                        a.gids.count--;
-                }
-                a.uid = a.uids.start + a.uids.count;
-                a.gid = a.gids.start + a.gids.count;
-        }
+        account_for_root(&a);
         int r = make(USERNS_DIRECT, &a, worker, ret_userns);
         if (r < 0)
                 return r;

@@ -9,12 +9,12 @@ void create_spec_clear(CreateSpec *c) {
         free(c->image);
         json_decref(c->env);
         json_decref(c->metadata);
-        *c = (CreateSpec) { 0 };
+        *c = (CreateSpec){ 0 };
 }
 
 void patch_spec_clear(PatchSpec *p) {
         json_decref(p->metadata);
-        *p = (PatchSpec) { 0 };
+        *p = (PatchSpec){ 0 };
 }
 
 static int refuse(Error *error, const char *name, const char *limit, const char *what) {
@@ -25,14 +25,14 @@ static bool env_name_is_valid(const char *name) {
         size_t n = strlen(name);
 
         return n > 0 && n <= ENV_NAME_MAX && !(name[0] >= '0' && name[0] <= '9') &&
-                strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") == n;
+               strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_") == n;
 }
 
 static bool metadata_name_is_valid(const char *name) {
         size_t n = strlen(name);
 
         return n > 0 && n <= METADATA_NAME_MAX &&
-                strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-") == n;
+               strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._/-") == n;
 }
 
 static void keep(json_t **to, const json_t *value) {
@@ -54,10 +54,12 @@ int env_parse(const char *name, const json_t *value, void *ret, Error *error) {
                 char field[64];
                 (void) snprintf(field, sizeof field, "%s.%.50s", name, member);
                 if (!json_is_string(text))
-                        return error_set_field(error, ERROR_MALFORMED, field, NULL, "\"%s\" has to be a string.", field);
+                        return error_set_field(
+                                error, ERROR_MALFORMED, field, NULL, "\"%s\" has to be a string.", field);
                 if (!env_name_is_valid(member))
                         return refuse(error, field, "256 characters",
-                                "a variable's name consists of letters, digits and underscores and starts with no digit");
+                                "a variable's name consists of letters, digits and underscores and starts with no "
+                                "digit");
                 if (json_string_length(text) > ENV_VALUE_MAX)
                         return refuse(error, field, "32 KiB", "the value is too long");
                 bytes += strlen(member) + json_string_length(text) + 2;
@@ -81,7 +83,8 @@ int metadata_parse(const char *name, const json_t *value, void *ret, Error *erro
                 char field[64];
                 (void) snprintf(field, sizeof field, "%s.%.50s", name, member);
                 if (!json_is_string(text))
-                        return error_set_field(error, ERROR_MALFORMED, field, NULL, "\"%s\" has to be a string.", field);
+                        return error_set_field(
+                                error, ERROR_MALFORMED, field, NULL, "\"%s\" has to be a string.", field);
                 if (!metadata_name_is_valid(member))
                         return refuse(error, field, "64 characters",
                                 "a name consists of letters, digits, dots, slashes, dashes and underscores");

@@ -18,8 +18,8 @@
 typedef struct CreateSpec {
         char *key; /* of create-or-attach, or NULL */
         char *image;
-        usec_t timeout; /* 0: the default */
-        usec_t wait;    /* for capacity */
+        usec_t timeout;   /* 0: the default */
+        usec_t wait;      /* for capacity */
         json_t *env;      /* object of strings, owned, or NULL */
         json_t *metadata; /* object of strings, owned, or NULL */
         Limits limits;    /* members that were not given keep the value they had before */
@@ -37,7 +37,7 @@ int create_spec_parse(CreateSpec *c, const json_t *object, usec_t timeout_max, E
 
 /* What a client asks to change of a session. */
 typedef struct PatchSpec {
-        usec_t timeout; /* 0: not given */
+        usec_t timeout;   /* 0: not given */
         json_t *metadata; /* owned; NULL: not given */
 } PatchSpec;
 

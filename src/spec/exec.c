@@ -35,7 +35,7 @@ void exec_spec_clear(ExecSpec *e) {
         free(e->cwd);
         json_decref(e->env);
         free(e->stdin_data);
-        *e = (ExecSpec) { 0 };
+        *e = (ExecSpec){ 0 };
 }
 
 static int borrow(const char *name, const json_t *value, void *ret, Error *error) {
@@ -145,7 +145,8 @@ static int take_argv(ExecSpec *e, const json_t *argv, Error *error) {
                 char field[32];
                 (void) snprintf(field, sizeof field, "argv[%zu]", i);
                 if (!json_is_string(text))
-                        return error_set_field(error, ERROR_MALFORMED, field, NULL, "\"%s\" has to be a string.", field);
+                        return error_set_field(
+                                error, ERROR_MALFORMED, field, NULL, "\"%s\" has to be a string.", field);
                 if (i == 0 && json_string_length(text) == 0)
                         return error_set_field(error, ERROR_INVALID_VALUE, field, NULL, "\"argv[0]\" is empty.");
                 int r = add_argument(e, field, json_string_value(text), json_string_length(text), error);

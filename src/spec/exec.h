@@ -14,13 +14,13 @@
 typedef struct ExecSpec {
         char **argv; /* owned, ended by NULL */
         size_t argc;
-        char *cwd; /* owned; NULL: the home folder */
-        json_t *env; /* owned or NULL */
+        char *cwd;        /* owned; NULL: the home folder */
+        json_t *env;      /* owned or NULL */
         char *stdin_data; /* owned; NULL: closed */
         size_t stdin_length;
         usec_t timeout;
         uint64_t output_max; /* bytes a stream */
-        bool base64; /* the streams of the answer */
+        bool base64;         /* the streams of the answer */
 } ExecSpec;
 
 void exec_spec_clear(ExecSpec *e);

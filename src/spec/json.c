@@ -67,11 +67,11 @@ int json_read_object(const char *text, size_t length, json_t **ret, Error *error
         j = json_loadb(text, length, JSON_REJECT_DUPLICATES, &e);
         if (!j)
                 return error_set_field(error, ERROR_MALFORMED, "body", NULL,
-                        "The body is not a JSON document that is accepted here: line %d, column %d: %s.", e.line, e.column,
-                        e.text);
+                        "The body is not a JSON document that is accepted here: line %d, column %d: %s.", e.line,
+                        e.column, e.text);
         if (!json_is_object(j))
-                return error_set_field(
-                        error, ERROR_MALFORMED, "body", NULL, "The body has to be a JSON object, not %s.", type_name(j));
+                return error_set_field(error, ERROR_MALFORMED, "body", NULL,
+                        "The body has to be a JSON object, not %s.", type_name(j));
         *ret = take_ptr(j);
         return 0;
 }
@@ -86,7 +86,8 @@ int json_apply(const json_t *object, const JsonField *fields, void *target, Erro
                 while (f->name && strcmp(f->name, name) != 0)
                         f++;
                 if (!f->name)
-                        return error_set_field(error, ERROR_MALFORMED, name, NULL, "There is no member \"%.60s\" here.", name);
+                        return error_set_field(
+                                error, ERROR_MALFORMED, name, NULL, "There is no member \"%.60s\" here.", name);
                 int r = f->parse(name, value, (char *) target + f->offset, error);
                 if (r < 0)
                         return r;
@@ -135,8 +136,8 @@ int json_parse_duration(const char *name, const json_t *value, void *ret, Error 
         if (json_is_number(value)) {
                 double seconds = json_number_value(value);
                 if (!isfinite(seconds) || seconds < 0 || seconds > 1e9)
-                        return error_set_field(
-                                error, ERROR_INVALID_VALUE, name, NULL, "\"%s\" has to be between 0 and 1e9 seconds.", name);
+                        return error_set_field(error, ERROR_INVALID_VALUE, name, NULL,
+                                "\"%s\" has to be between 0 and 1e9 seconds.", name);
                 *usec = (usec_t) llround(seconds * (double) USEC_PER_SEC);
                 return 0;
         }
@@ -153,15 +154,16 @@ int json_parse_size(const char *name, const json_t *value, void *ret, Error *err
 
         if (json_is_integer(value)) {
                 if (json_integer_value(value) < 0)
-                        return error_set_field(error, ERROR_INVALID_VALUE, name, "0", "\"%s\" cannot be negative.", name);
+                        return error_set_field(
+                                error, ERROR_INVALID_VALUE, name, "0", "\"%s\" cannot be negative.", name);
                 *size = (uint64_t) json_integer_value(value);
                 return 0;
         }
         if (!json_is_string(value))
                 return wrong_type(name, value, "bytes as a whole number or a string as \"512m\"", error);
         if (parse_size(json_string_value(value), size) < 0)
-                return error_set_field(
-                        error, ERROR_INVALID_VALUE, name, NULL, "\"%s\" has to be a size as 1048576, \"512m\" or \"1g\".", name);
+                return error_set_field(error, ERROR_INVALID_VALUE, name, NULL,
+                        "\"%s\" has to be a size as 1048576, \"512m\" or \"1g\".", name);
         return 0;
 }
 
@@ -174,21 +176,18 @@ static int check_range(const char *name, uint64_t value, uint64_t min, uint64_t 
         return error_set_field(error, ERROR_INVALID_VALUE, name, limit, "\"%s\" is out of range: %s.", name, limit);
 }
 
-static int parse_whole(
-        const char *name, const json_t *value, uint64_t min, uint64_t max, uint32_t *ret, Error *error) {
-
+static int parse_whole(const char *name, const json_t *value, uint64_t min, uint64_t max, uint32_t *ret, Error *error) {
         if (!json_is_integer(value))
                 return wrong_type(name, value, "a whole number", error);
-        int r = check_range(name, json_integer_value(value) < 0 ? 0 : (uint64_t) json_integer_value(value), min, max, error);
+        int r = check_range(
+                name, json_integer_value(value) < 0 ? 0 : (uint64_t) json_integer_value(value), min, max, error);
         if (r < 0)
                 return r;
         *ret = (uint32_t) json_integer_value(value);
         return 0;
 }
 
-static int parse_bytes(
-        const char *name, const json_t *value, uint64_t min, uint64_t max, uint64_t *ret, Error *error) {
-
+static int parse_bytes(const char *name, const json_t *value, uint64_t min, uint64_t max, uint64_t *ret, Error *error) {
         uint64_t bytes;
 
         int r = json_parse_size(name, value, &bytes, error);

@@ -30,11 +30,11 @@ int json_read_object(const char *text, size_t length, json_t **ret, Error *error
 int json_apply(const json_t *object, const JsonField *fields, void *target, Error *error);
 
 /* Parsers. Texts that they return are copies, owned by the target; a former value is freed. */
-JsonParse json_parse_text;     /* char *, at most 64 KiB */
-JsonParse json_parse_id;       /* char *, 1 to 64 of [A-Za-z0-9._-] */
-JsonParse json_parse_boolean;  /* bool */
-JsonParse json_parse_duration; /* usec_t; seconds as a number, or "15min" */
-JsonParse json_parse_size;     /* uint64_t; bytes as a number, or "512m" */
+JsonParse json_parse_text;         /* char *, at most 64 KiB */
+JsonParse json_parse_id;           /* char *, 1 to 64 of [A-Za-z0-9._-] */
+JsonParse json_parse_boolean;      /* bool */
+JsonParse json_parse_duration;     /* usec_t; seconds as a number, or "15min" */
+JsonParse json_parse_size;         /* uint64_t; bytes as a number, or "512m" */
 JsonParse json_parse_limit_memory; /* Limits: the members of that name */
 JsonParse json_parse_limit_cpu;
 JsonParse json_parse_limit_pids;

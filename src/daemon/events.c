@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "daemon/manager.h"
+#include "log/log.h"
+
+#define FILL_PATIENCE_USEC (10 * USEC_PER_SEC)
+
+static void become_ready(Manager *m) {
+        if (m->ready)
+                return;
+        m->ready = true;
+        m->deadline_source = sd_event_source_disable_unref(m->deadline_source);
+        (void) sd_notify(0, "READY=1");
+        log_event(LOG_INFO, &MESSAGE_WORKER_READY, NULL, "Worker %s is ready.", m->config->worker_id);
+        if (m->options.standalone)
+                (void) fprintf(stderr, "ready\n");
+}
+
+static int on_status(sd_event_source *source, void *userdata) {
+        Manager *m = userdata;
+        char status[sizeof m->status];
+
+        (void) source;
+        (void) snprintf(status, sizeof status, "Pool %u of %u ready, %u session%s%s", pool_n_ready(m->pool),
+                pool_target(m->pool), session_count(m->sessions), session_count(m->sessions) == 1 ? "" : "s",
+                session_manager_is_draining(m->sessions) ? ", draining" : "");
+        if (strcmp(status, m->status) != 0) {
+                memcpy(m->status, status, sizeof status);
+                (void) sd_notifyf(0, "STATUS=%s", status);
+        }
+        bus_changed(m->bus);
+        return 0;
+}
+
+/* Told when there is nothing more urgent. */
+void manager_update_status(Manager *m) {
+        if (!m->status_source) {
+                if (sd_event_add_defer(m->event, &m->status_source, on_status, m) < 0)
+                        return;
+                (void) sd_event_source_set_priority(m->status_source, SD_EVENT_PRIORITY_IDLE);
+        }
+        (void) sd_event_source_set_enabled(m->status_source, SD_EVENT_ONESHOT);
+}
+
+void manager_on_backend(Backend *b, void *userdata) {
+        Manager *m = userdata;
+
+        if (b->status == BACKEND_LOST)
+                log_event(LOG_ERR, &MESSAGE_SPAWNER_LOST, LOG_FIELDS({ "REASON", "connection lost" }),
+                        "The connection to the spawner is lost; no new sandboxes until it is back.");
+        else if (b->status == BACKEND_READY && m->backend_was_ready)
+                log_event(LOG_NOTICE, &MESSAGE_SPAWNER_BACK, NULL, "The spawner is back.");
+        if (b->status == BACKEND_READY) {
+                m->backend_was_ready = true;
+                if (!b->limits_enforced && !m->limits_warned) {
+                        m->limits_warned = true;
+                        log_event(LOG_WARNING, &MESSAGE_LIMITS_UNAVAILABLE, NULL,
+                                "Limits of memory, CPU and tasks are not enforced: this system does not delegate the "
+                                "cgroup controllers memory, cpu and pids (cgroup version 2) to the spawner. "
+                                "Limits of each process and of files hold.");
+                }
+                pool_start(m->pool);
+        }
+        session_manager_backend_changed(m->sessions);
+        manager_update_status(m);
+}
+
+void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata) {
+        Manager *m = userdata;
+
+        switch (event) {
+        case POOL_MEMBER_READY:
+                log_event(m->ready ? LOG_DEBUG : LOG_INFO, &MESSAGE_POOL_MEMBER_READY, NULL, "Sandbox %u/%u ready",
+                        pool_n_ready(p), pool_target(p));
+                break;
+        case POOL_FILLED:
+                log_event(LOG_INFO, &MESSAGE_POOL_READY, NULL, "Pool initialized: %u sandboxes ready", pool_n_ready(p));
+                become_ready(m);
+                break;
+        case POOL_EMPTY:
+                log_event(LOG_INFO, &MESSAGE_POOL_EMPTY, NULL, "Pool empty, creating sandbox on demand");
+                break;
+        case POOL_MEMBER_DIED:
+                log_event(LOG_WARNING, &MESSAGE_POOL_MEMBER_DIED, LOG_FIELDS({ "REASON", "died while it waited" }),
+                        "A sandbox of the pool died while it waited; it is replaced.");
+                break;
+        case POOL_MEMBER_FAILED:
+                (void) log_errno(LOG_ERR, s->error, &MESSAGE_SANDBOX_FAILED, LOG_FIELDS({ "REASON", s->error_text }),
+                        "A sandbox could not be made: %s: %m", s->error_text);
+                break;
+        case POOL_RESIZED:
+                log_event(LOG_DEBUG, &MESSAGE_POOL_RESIZED, NULL, "Pool size is now %u", pool_target(p));
+                break;
+        }
+        manager_update_status(m);
+}
+
+void manager_on_session(SessionManager *sm, SessionEvent event, Session *s, void *userdata) {
+        Manager *m = userdata;
+
+        (void) sm;
+        if (event == SESSION_EVENT_NEW) {
+                log_event(LOG_INFO, &MESSAGE_SESSION_CREATED,
+                        LOG_FIELDS({ "SESSION_ID", s->id }, { "SANDBOXD_OWNER", s->owner }), "Session %s created (%s)",
+                        s->id, s->from_pool ? "from pool" : "on demand");
+                bus_session_new(m->bus, s);
+        } else {
+                log_event(LOG_INFO, &MESSAGE_SESSION_ENDED,
+                        LOG_FIELDS({ "SESSION_ID", s->id }, { "REASON", session_end_reason_text(s->end_reason) },
+                                { "SANDBOXD_OWNER", s->owner }),
+                        "Session %s ended: %s", s->id, session_end_reason_text(s->end_reason));
+                bus_session_removed(m->bus, s);
+        }
+        manager_update_status(m);
+}
+
+void manager_on_exec(const Session *s, const Exec *e, const char *request_id, void *userdata) {
+        char code[16];
+
+        (void) userdata;
+        (void) snprintf(code, sizeof code, "%d", e->exit_code);
+        log_event(LOG_INFO, &MESSAGE_EXEC_FINISHED,
+                LOG_FIELDS({ "SESSION_ID", s->id }, { "EXEC_ID", e->id }, { "REQUEST_ID", request_id },
+                        { "REASON", exec_reason_text(e->reason) }, { "EXIT_CODE", code }),
+                "Command in session %s ended: %s, exit code %d, %llu ms", s->id, exec_reason_text(e->reason),
+                e->exit_code, (unsigned long long) ((e->ended - e->started) / USEC_PER_MSEC));
+}

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "daemon/manager.h"
+
+static bool is_folder_name(const char *name) {
+        return name[0] != '.' && strlen(name) < IMAGE_NAME_MAX &&
+               name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")] == '\0';
+}
+
+/* Images lie in folders; a name is the folder itself, or a link beside it to the newest generation. */
+int manager_resolve_image(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error) {
+        const Manager *m = userdata;
+        char path[512], target[IMAGE_NAME_MAX];
+
+        if (!is_folder_name(name))
+                return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no image of this name.");
+        (void) snprintf(path, sizeof path, "%s/images/%s", m->options.state, name);
+        ssize_t n = readlink(path, target, sizeof target - 1);
+        if (n >= 0) {
+                target[n] = '\0';
+                if (is_folder_name(target)) {
+                        memcpy(folder, target, (size_t) n + 1);
+                        return 0;
+                }
+        } else if (errno == EINVAL) { /* no link */
+                (void) snprintf(folder, IMAGE_NAME_MAX, "%s", name);
+                return 0;
+        }
+        return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no image \"%s\".", name);
+}

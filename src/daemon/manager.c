@@ -1,0 +1,299 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "daemon/manager.h"
+
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "log/log.h"
+
+#define STOP_PATIENCE_USEC (8 * USEC_PER_SEC)
+#define READY_PATIENCE_USEC (15 * USEC_PER_SEC) /* the pool may be slow to fill: sessions are served all the same */
+
+PoolSettings manager_pool_settings(const Manager *m) {
+        const Config *c = m->config;
+        PoolSettings p = { .size = c->pool_size, .min = c->pool_min, .max = c->pool_max };
+        Error error = { 0 };
+
+        p.spec.limits = c->limits;
+        if (manager_resolve_image(c->image, p.spec.image, (void *) m, &error) < 0)
+                (void) snprintf(p.spec.image, sizeof p.spec.image, "%s", c->image); /* fails when it is used */
+        error_clear(&error);
+        return p;
+}
+
+static SessionSettings session_settings(const Config *c) {
+        SessionSettings s = {
+                .timeout = c->session_timeout,
+                .timeout_max = c->session_timeout_max,
+                .sessions_max = c->sessions_max,
+                .limits = c->limits,
+                .output_max = c->output_max,
+        };
+
+        (void) snprintf(s.image, sizeof s.image, "%s", c->image);
+        return s;
+}
+
+/* --- signals --- */
+
+static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
+        Manager *m = userdata;
+
+        (void) source;
+        (void) usec;
+        if (m->stopping) {
+                log_warning("%u sandboxes do not end in time.", session_n_ending(m->sessions));
+                return sd_event_exit(m->event, EXIT_FAILURE);
+        }
+        if (!m->ready) {
+                m->ready = true;
+                (void) sd_notify(0, "READY=1");
+                log_warning("The pool is not filled yet; sessions are served as sandboxes become ready.");
+        }
+        return 0;
+}
+
+static int set_patience(Manager *m, usec_t usec) {
+        m->deadline_source = sd_event_source_disable_unref(m->deadline_source);
+        return sd_event_add_time_relative(m->event, &m->deadline_source, CLOCK_MONOTONIC, usec, 0, on_patience, m);
+}
+
+/* Runs once a turn while stopping: ends when nothing runs any more. */
+static int on_post(sd_event_source *source, void *userdata) {
+        Manager *m = userdata;
+
+        (void) source;
+        if (m->stopping && session_n_ending(m->sessions) == 0 && http_server_n_busy(m->server) == 0)
+                return sd_event_exit(m->event, EXIT_SUCCESS);
+        return 0;
+}
+
+static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Manager *m = userdata;
+
+        (void) info;
+        if (m->stopping) /* told twice: at once */
+                return sd_event_exit(m->event, EXIT_SUCCESS);
+        m->stopping = true;
+        (void) source;
+        (void) sd_notify(0, "STOPPING=1\nSTATUS=Ending all sessions");
+        log_event(LOG_INFO, &MESSAGE_WORKER_STOPPING, NULL, "Worker %s stops: %u sessions end.", m->config->worker_id,
+                session_count(m->sessions));
+        http_server_stop_listening(m->server);
+        session_manager_set_draining(m->sessions, true);
+        pool_stop(m->pool);
+        session_end_all(m->sessions, SESSION_STOPPED);
+        (void) set_patience(m, STOP_PATIENCE_USEC);
+        return sd_event_add_post(m->event, NULL, on_post, m);
+}
+
+static void apply(Manager *m) {
+        SessionSettings sessions = session_settings(m->config);
+        PoolSettings pool = manager_pool_settings(m);
+
+        session_manager_configure(m->sessions, &sessions);
+        pool_configure(m->pool, &pool);
+        http_server_configure(m->server, m->config->body_max, m->config->connections_max);
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
+        Manager *m = userdata;
+        Error error = { 0 };
+        Config *config;
+
+        (void) source;
+        (void) info;
+        (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) clock_monotonic());
+        if (config_load(m->options.root, m->options.worker, &config, &error) < 0)
+                log_error("The configuration stays as it was: %s", error.detail ? error.detail : "out of memory");
+        else {
+                Config *old = m->config;
+                /* who it is does not change while it runs */
+                char *id = config->worker_id;
+                config->worker_id = old->worker_id;
+                old->worker_id = id;
+                m->config = config;
+                (void) config_free(old);
+                apply(m);
+                log_event(LOG_INFO, &MESSAGE_WORKER_RELOADED, NULL, "Configuration of worker %s read again.",
+                        m->config->worker_id);
+        }
+        error_clear(&error);
+        (void) sd_notify(0, "READY=1");
+        manager_update_status(m);
+        return 0;
+}
+
+static int on_spawner_end(sd_event_source *source, const siginfo_t *info, void *userdata) {
+        Manager *m = userdata;
+
+        (void) source;
+        (void) info;
+        m->spawner = 0;
+        if (m->stopping)
+                return 0;
+        log_error("The spawner ended; its message above says why.");
+        return sd_event_exit(m->event, EXIT_FAILURE);
+}
+
+static int watch_signals(Manager *m) {
+        sigset_t mask;
+        int r;
+
+        (void) sigemptyset(&mask);
+        (void) sigaddset(&mask, SIGTERM);
+        (void) sigaddset(&mask, SIGINT);
+        (void) sigaddset(&mask, SIGHUP);
+        (void) sigaddset(&mask, SIGCHLD);
+        (void) sigprocmask(SIG_BLOCK, &mask, NULL);
+        (void) signal(SIGPIPE, SIG_IGN);
+        r = sd_event_add_signal(m->event, NULL, SIGTERM, on_terminate, m);
+        if (r >= 0)
+                r = sd_event_add_signal(m->event, NULL, SIGINT, on_terminate, m);
+        if (r >= 0)
+                r = sd_event_add_signal(m->event, NULL, SIGHUP, on_reload, m);
+        if (r >= 0 && m->spawner > 0)
+                r = sd_event_add_child(m->event, &m->spawner_source, m->spawner, WEXITED, on_spawner_end, m);
+        return r < 0 ? log_error_errno(r, "Cannot watch signals: %m") : 0;
+}
+
+/* --- start and end --- */
+
+static int make_server(Manager *m) {
+        HttpServerSettings settings = {
+                .routes = http_api_routes,
+                .authenticate = manager_authenticate,
+                .userdata = &m->api,
+                .body_max = m->config->body_max,
+                .connections_max = m->config->connections_max,
+        };
+
+        int r = http_server_new(m->event, &settings, &m->server);
+        return r < 0 ? log_error_errno(r, "Cannot start the HTTP server: %m") : 0;
+}
+
+static int make_parts(Manager *m) {
+        PoolSettings pool = manager_pool_settings(m);
+        SessionSettings sessions = session_settings(m->config);
+        char path[256];
+
+        (void) snprintf(path, sizeof path, "%s/%s.spawner.sock", m->options.runtime, m->config->worker_id);
+        int r = native_new(
+                m->event, m->options.standalone ? NULL : path, m->spawner_sock, manager_on_backend, m, &m->backend);
+        if (r >= 0)
+                r = pool_new(m->event, m->backend, &pool, manager_on_pool, m, &m->pool);
+        if (r >= 0)
+                r = session_manager_new(m->event, m->backend, m->pool, &sessions, manager_on_session,
+                        manager_resolve_image, m, &m->sessions);
+        if (r < 0)
+                return log_error_errno(r, "Cannot start: %m");
+        m->spawner_sock = -EBADF;
+        m->api = (HttpApi){
+                .worker_id = m->config->worker_id,
+                .sessions = m->sessions,
+                .pool = m->pool,
+                .backend = m->backend,
+                .server = m->server,
+                .started = clock_monotonic(),
+                .exec_done = manager_on_exec,
+                .userdata = m,
+        };
+        return 0;
+}
+
+static int make_bus(Manager *m) {
+        static char *no_listen[] = { NULL };
+        BusContext context = {
+                .worker_id = m->config->worker_id,
+                .sessions = m->sessions,
+                .pool = m->pool,
+                .listen = no_listen,
+        };
+
+        int r = bus_new(m->event, &context, &m->bus);
+        return r < 0 ? log_error_errno(r, "Cannot prepare the bus interface: %m") : 0;
+}
+
+static int check_image(Manager *m) {
+        char folder[IMAGE_NAME_MAX];
+        Error error = { 0 };
+
+        int r = manager_resolve_image(m->config->image, folder, m, &error);
+        if (r < 0)
+                log_error("The image \"%s\" is not in %s/images; %s", m->config->image, m->options.state,
+                        strcmp(m->config->image, "base") == 0
+                                ? "`systemctl start sandboxd-base-image.service` makes it."
+                                : "`sandboxctl image list` shows those that are.");
+        error_clear(&error);
+        return r;
+}
+
+static int start(Manager *m) {
+        int r;
+
+        log_event(LOG_INFO, &MESSAGE_WORKER_STARTING, NULL, "Starting worker %s, sandboxd " VERSION,
+                m->config->worker_id);
+        log_info("Pool size: %u (at least %u, at most %u), image: %s, user: %s", m->config->pool_size,
+                m->config->pool_min, m->config->pool_max, m->config->image, SANDBOX_USER);
+
+        r = make_server(m);
+        if (r >= 0)
+                r = m->options.standalone ? manager_standalone(m) : manager_listen(m);
+        if (r >= 0)
+                r = check_image(m);
+        if (r >= 0)
+                r = watch_signals(m);
+        if (r >= 0)
+                r = make_parts(m);
+        if (r >= 0 && !m->options.standalone)
+                r = make_bus(m);
+        if (r >= 0)
+                r = set_patience(m, READY_PATIENCE_USEC);
+        return r;
+}
+
+static void manager_done(Manager *m) {
+        m->bus = bus_free(m->bus);
+        m->server = http_server_free(m->server);
+        /* the backend goes first: it tells pool and sessions that all is over */
+        m->backend = backend_free(m->backend);
+        m->pool = pool_free(m->pool);
+        m->sessions = session_manager_free(m->sessions);
+        m->status_source = sd_event_source_disable_unref(m->status_source);
+        m->deadline_source = sd_event_source_disable_unref(m->deadline_source);
+        m->spawner_source = sd_event_source_disable_unref(m->spawner_source);
+        m->spawner_sock = fd_close(m->spawner_sock);
+        if (m->socket_path[0])
+                (void) unlink(m->socket_path);
+        m->event = sd_event_unref(m->event);
+        m->config = config_free(m->config);
+}
+
+int manager_main(const ManagerOptions *options) {
+        _cleanup_(manager_done) Manager m = { .options = *options, .spawner_sock = -EBADF };
+        _cleanup_(error_clear) Error error = { 0 };
+
+        int r = config_load(options->root, options->worker, &m.config, &error);
+        if (r < 0) {
+                log_setup(LOG_TARGET_AUTO, LOG_INFO, options->worker);
+                log_error("%s", error.detail ? error.detail : "Out of memory.");
+                return EXIT_FAILURE;
+        }
+        log_setup(LOG_TARGET_AUTO, LOG_INFO, m.config->worker_id);
+        if (sodium_init() < 0)
+                return EXIT_FAILURE;
+        r = sd_event_default(&m.event);
+        if (r >= 0)
+                r = start(&m);
+        if (r < 0)
+                return EXIT_FAILURE;
+        r = sd_event_loop(m.event);
+        if (r < 0)
+                (void) log_error_errno(r, "The event loop failed: %m");
+        return r < 0 ? EXIT_FAILURE : r;
+}

@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "bus/bus.h"
+#include "daemon/config.h"
+#include "http/api.h"
+
+/* The worker: everything put together. */
+
+typedef struct ManagerOptions {
+        const char *worker;    /* instance's name, or NULL */
+        const char *root;      /* prefix of configuration paths, "" normally */
+        const char *state;     /* folder with images/ */
+        const char *runtime;   /* folder of sockets */
+        const char *listen[8]; /* ADDR:PORT, standalone only */
+        size_t n_listen;
+        bool standalone;
+} ManagerOptions;
+
+typedef struct Manager {
+        ManagerOptions options;
+        sd_event *event;
+        Config *config;
+        Backend *backend;
+        Pool *pool;
+        SessionManager *sessions;
+        HttpServer *server;
+        HttpApi api;
+        Bus *bus;
+        pid_t spawner; /* standalone only */
+        int spawner_sock;
+        char socket_path[108]; /* of ours, to be removed; standalone only */
+
+        sd_event_source *status_source, *deadline_source, *spawner_source;
+        char status[160];
+        bool ready, stopping, limits_warned, backend_was_ready;
+        int exit_code;
+} Manager;
+
+/* Runs a worker until it is told to stop. Returns the exit status. */
+int manager_main(const ManagerOptions *options);
+
+/* manager.c, for the other files here */
+PoolSettings manager_pool_settings(const Manager *m);
+
+/* listen.c: takes what the service manager passed, or opens sockets. Returns 0 or -errno, having logged. */
+int manager_listen(Manager *m);
+/* Is the socket open to more than this machine? */
+bool socket_is_public(int fd);
+
+/* standalone.c: makes the image, starts the spawner and gives up rights. Returns 0 or -errno, having logged. */
+int manager_standalone(Manager *m);
+
+/* auth.c */
+int manager_authenticate(const char *key, char **owner, void *userdata, Error *error);
+
+/* image.c */
+int manager_resolve_image(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error);
+
+/* events.c: what happens, for the log, the bus and the service manager */
+void manager_on_backend(Backend *b, void *userdata);
+void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata);
+void manager_on_session(SessionManager *sm, SessionEvent event, Session *s, void *userdata);
+void manager_on_exec(const Session *s, const Exec *e, const char *request_id, void *userdata);
+void manager_update_status(Manager *m);

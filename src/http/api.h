@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "http/server.h"
+#include "session/manager.h"
+
+/* The worker's HTTP interface, the public contract over sessions. */
+
+typedef struct HttpApi {
+        const char *worker_id;    /* borrowed */
+        SessionManager *sessions; /* borrowed */
+        Pool *pool;               /* borrowed */
+        Backend *backend;         /* borrowed */
+        HttpServer *server;       /* borrowed */
+        usec_t started;           /* monotonic */
+
+        /* told after a command has ended, for the log; @session may have ended */
+        void (*exec_done)(const Session *s, const Exec *e, const char *request_id, void *userdata);
+        void *userdata;
+
+        uint64_t n_created, n_execs; /* since the start */
+} HttpApi;
+
+extern const HttpRoute http_api_routes[];
+
+typedef enum HealthStatus { HEALTH_HEALTHY, HEALTH_DEGRADED, HEALTH_DRAINING, HEALTH_UNHEALTHY } HealthStatus;
+HealthStatus http_api_health(const HttpApi *api);
+const char *health_status_text(HealthStatus status);
+
+/* Handlers, one file each; @userdata is the HttpApi. */
+HttpHandler http_health;
+HttpHandler http_metrics;
+HttpHandler http_session_create, http_session_list, http_session_show, http_session_patch, http_session_delete;
+HttpHandler http_exec;
+HttpHandler http_worker_list, http_worker_drain, http_worker_undrain;
+
+/* The session that the path's first parameter names and the request may use, or NULL after having answered. */
+Session *http_find_session(HttpRequest *r, HttpApi *api);

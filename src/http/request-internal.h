@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <microhttpd.h>
+#include <sys/queue.h>
+
+#include "http/request.h"
+#include "http/server.h"
+
+/* Shared by server.c, request.c and connection.c only. */
+
+#define HTTP_PARAMETERS_MAX 3U
+#define HTTP_HEADERS_MAX 8U
+
+typedef struct HttpConnection {
+        HttpServer *server; /* borrowed */
+        int fd;             /* borrowed from the library */
+        bool busy;          /* a request is being read or served */
+        bool reading;
+        usec_t since;    /* monotonic: accepted, or the last request ended */
+        usec_t deadline; /* of the head or the body that is being read */
+        TAILQ_ENTRY(HttpConnection) entry;
+} HttpConnection;
+
+typedef TAILQ_HEAD(HttpConnectionList, HttpConnection) HttpConnectionList;
+
+struct HttpRequest {
+        HttpServer *server;                /* borrowed */
+        struct MHD_Connection *connection; /* borrowed */
+        HttpConnection *client;            /* borrowed */
+        const HttpRoute *route;
+        char *method;
+        char *owner;
+        char id[HTTP_REQUEST_ID_MAX + 1];
+        char *parameters[HTTP_PARAMETERS_MAX]; /* owned */
+        char *body;
+        size_t body_used, body_size;
+        uint64_t body_max;
+
+        bool refused; /* answered before the body was read */
+        bool running; /* inside the handler */
+        bool suspended;
+        bool answered;
+        struct MHD_Response *response; /* owned, until it is queued */
+        unsigned status;
+        struct {
+                char *name, *value;
+        } headers[HTTP_HEADERS_MAX];
+        unsigned n_headers;
+
+        void (*cancelled)(HttpRequest *r, void *userdata);
+        void *userdata;
+        sd_event_source *hangup;
+};
+
+struct HttpServer {
+        sd_event *event; /* borrowed */
+        HttpServerSettings settings;
+        struct MHD_Daemon *daemon;
+        sd_event_source *io, *again, *tick;
+        HttpConnectionList connections; /* idle ones in order of their last use come before busy ones */
+        unsigned n_connections, n_busy;
+        HttpCounters counters;
+        int reserve; /* owned: a descriptor to give up when there are none left, so that accept() can refuse */
+        uint64_t id_prefix, last_id;
+        sd_event_source **listeners;
+        size_t n_listeners;
+};
+
+/* server.c: makes the library look at what has changed. */
+void http_server_run_soon(HttpServer *s);
+
+/* request.c */
+HttpRequest *http_request_new(
+        HttpServer *s, struct MHD_Connection *connection, HttpConnection *client, const char *method);
+HttpRequest *http_request_free(HttpRequest *r);
+void http_request_make_id(HttpRequest *r, const char *given);
+int http_request_add_body(HttpRequest *r, const char *data, size_t size);
+/* Gives the answer to the library. */
+enum MHD_Result http_request_queue(HttpRequest *r);
+/* The client is gone. */
+void http_request_cancel(HttpRequest *r);
+
+/* route.c: finds the route and fills @r's route and parameters. Returns 0 or -errno with @error set. */
+int http_route_find(HttpRequest *r, const char *path, Error *error);

@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "http/request-internal.h"
+
+HttpRequest *http_request_new(
+        HttpServer *s, struct MHD_Connection *connection, HttpConnection *client, const char *method) {
+        HttpRequest *r = calloc(1, sizeof *r);
+
+        if (!r)
+                return NULL;
+        r->server = s;
+        r->connection = connection;
+        r->client = client;
+        r->method = strdup(method);
+        if (!r->method)
+                return http_request_free(r);
+        client->busy = true;
+        s->n_busy++;
+        /* busy ones go to the end of the list, where nobody looks for one to close */
+        TAILQ_REMOVE(&s->connections, client, entry);
+        TAILQ_INSERT_TAIL(&s->connections, client, entry);
+        return r;
+}
+
+HttpRequest *http_request_free(HttpRequest *r) {
+        if (!r)
+                return NULL;
+        http_request_cancel(r);
+        if (r->client && r->client->busy) {
+                r->client->busy = r->client->reading = false;
+                r->client->since = clock_monotonic();
+                r->server->n_busy--;
+        }
+        r->hangup = sd_event_source_disable_unref(r->hangup);
+        if (r->response)
+                MHD_destroy_response(r->response);
+        for (unsigned i = 0; i < r->n_headers; i++) {
+                free(r->headers[i].name);
+                free(r->headers[i].value);
+        }
+        for (unsigned i = 0; i < HTTP_PARAMETERS_MAX; i++)
+                free(r->parameters[i]);
+        free(r->method);
+        free(r->owner);
+        free(r->body);
+        free(r);
+        return NULL;
+}
+
+void http_request_make_id(HttpRequest *r, const char *given) {
+        size_t n = given ? strlen(given) : 0;
+
+        if (n > 0 && n <= HTTP_REQUEST_ID_MAX &&
+                strspn(given, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:/+=-") == n)
+                memcpy(r->id, given, n + 1);
+        else
+                (void) snprintf(r->id, sizeof r->id, "%016llx-%llx", (unsigned long long) r->server->id_prefix,
+                        (unsigned long long) ++r->server->last_id);
+}
+
+const char *http_request_method(const HttpRequest *r) {
+        return r->method;
+}
+
+const char *http_request_parameter(const HttpRequest *r, unsigned index) {
+        assert(index < HTTP_PARAMETERS_MAX && r->parameters[index]);
+        return r->parameters[index];
+}
+
+const char *http_request_argument(const HttpRequest *r, const char *name) {
+        return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
+}
+
+const char *http_request_header(const HttpRequest *r, const char *name) {
+        return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
+const char *http_request_body(const HttpRequest *r, size_t *ret_length) {
+        *ret_length = r->body_used;
+        return r->body ? r->body : "";
+}
+
+const char *http_request_owner(const HttpRequest *r) {
+        return r->owner;
+}
+
+const char *http_request_id(const HttpRequest *r) {
+        return r->id;
+}
+
+typedef struct EachArgument {
+        int (*each)(const char *name, const char *value, void *userdata);
+        void *userdata;
+        int result;
+} EachArgument;
+
+static enum MHD_Result each_argument(void *cls, enum MHD_ValueKind kind, const char *name, const char *value) {
+        EachArgument *e = cls;
+
+        (void) kind;
+        e->result = e->each(name, value ? value : "", e->userdata);
+        return e->result == 0 ? MHD_YES : MHD_NO;
+}
+
+int http_request_each_argument(
+        const HttpRequest *r, int (*each)(const char *name, const char *value, void *userdata), void *userdata) {
+        EachArgument e = { .each = each, .userdata = userdata };
+
+        (void) MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, each_argument, &e);
+        return e.result;
+}
+
+int http_request_add_body(HttpRequest *r, const char *data, size_t size) {
+        size_t wanted = r->body_used + size + 1;
+
+        if (r->body_used + size > r->body_max)
+                return -EFBIG;
+        if (wanted > r->body_size) {
+                size_t new_size = MAX(wanted, 2 * r->body_size);
+                char *p = realloc(r->body, new_size);
+                if (!p)
+                        return -ENOMEM;
+                r->body = p;
+                r->body_size = new_size;
+        }
+        memcpy(r->body + r->body_used, data, size);
+        r->body_used += size;
+        r->body[r->body_used] = '\0';
+        return 0;
+}
+
+void http_request_set_header(HttpRequest *r, const char *name, const char *value) {
+        for (const char *p = value; *p; p++)
+                if ((unsigned char) *p < ' ' || *p == 0x7f)
+                        return;
+        if (r->n_headers == HTTP_HEADERS_MAX)
+                return;
+        r->headers[r->n_headers].name = strdup(name);
+        r->headers[r->n_headers].value = strdup(value);
+        r->n_headers++;
+}
+
+enum MHD_Result http_request_queue(HttpRequest *r) {
+        struct MHD_Response *response = take_ptr(r->response);
+
+        (void) MHD_add_response_header(response, "X-Request-Id", r->id);
+        (void) MHD_add_response_header(response, "Cache-Control", "no-store");
+        for (unsigned i = 0; i < r->n_headers; i++)
+                if (r->headers[i].name && r->headers[i].value)
+                        (void) MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
+        enum MHD_Result result = MHD_queue_response(r->connection, r->status, response);
+        MHD_destroy_response(response);
+        r->server->counters.answers[MIN(r->status / 100, 5U)]++;
+        return result;
+}
+
+/* The answer is known: the library takes it at once, or is woken up to take it. */
+static void answer(HttpRequest *r, unsigned status, struct MHD_Response *response) {
+        assert(!r->answered);
+
+        r->answered = true;
+        r->cancelled = NULL;
+        r->hangup = sd_event_source_disable_unref(r->hangup);
+        r->status = status;
+        r->response = response;
+        if (r->suspended) {
+                r->suspended = false;
+                MHD_resume_connection(r->connection);
+                http_server_run_soon(r->server);
+        }
+}
+
+static void answer_buffer(HttpRequest *r, unsigned status, const char *content_type, char *text, size_t length) {
+        struct MHD_Response *response =
+                MHD_create_response_from_buffer(length, text, text ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+
+        if (!response)
+                free(text);
+        else if (content_type)
+                (void) MHD_add_response_header(response, "Content-Type", content_type);
+        answer(r, status, response);
+}
+
+void http_answer_json(HttpRequest *r, unsigned status, json_t *document) {
+        char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+
+        json_decref(document);
+        if (!text) {
+                Error error = { 0 };
+                http_answer_error(r, &error, -ENOMEM);
+                return;
+        }
+        answer_buffer(r, status, "application/json", text, strlen(text));
+}
+
+void http_answer_text(HttpRequest *r, unsigned status, const char *content_type, char *text) {
+        answer_buffer(r, status, content_type, text, strlen(text));
+}
+
+void http_answer_empty(HttpRequest *r, unsigned status) {
+        answer_buffer(r, status, NULL, NULL, 0);
+}
+
+void http_answer_error(HttpRequest *r, Error *error, int result) {
+        _cleanup_free_ char *text = NULL;
+        char retry[16];
+        json_t *j;
+
+        if (error->kind == ERROR_NONE)
+                (void) error_set_errno(error, result);
+        unsigned status = error_http_status(error->kind);
+
+        j = json_pack("{ss ss si ss}", "type", "about:blank", "title", error_title(error->kind), "status", (int) status,
+                "detail", error->detail ? error->detail : error_title(error->kind));
+        if (j) {
+                if (error->field[0])
+                        (void) json_object_set_new(j, "field", json_string(error->field));
+                if (error->limit[0])
+                        (void) json_object_set_new(j, "limit", json_string(error->limit));
+                if (error->session_id[0])
+                        (void) json_object_set_new(j, "session_id", json_string(error->session_id));
+                if (error->reason[0])
+                        (void) json_object_set_new(j, "reason", json_string(error->reason));
+                if (error->retry_after)
+                        (void) json_object_set_new(j, "retry_after", json_integer(error->retry_after));
+                text = json_dumps(j, JSON_COMPACT);
+                json_decref(j);
+        }
+        if (error->retry_after || status == 503 || status == 429) {
+                (void) snprintf(retry, sizeof retry, "%u", error->retry_after ? error->retry_after : 1);
+                http_request_set_header(r, "Retry-After", retry);
+        }
+        error_clear(error);
+        if (!text)
+                text = strdup("{\"title\":\"Internal error\",\"status\":500}");
+        answer_buffer(r, status, "application/problem+json", text, text ? strlen(text) : 0);
+        text = NULL;
+}
+
+void http_request_cancel(HttpRequest *r) {
+        void (*cancelled)(HttpRequest *, void *) = take_ptr(r->cancelled);
+
+        r->hangup = sd_event_source_disable_unref(r->hangup);
+        if (cancelled)
+                cancelled(r, r->userdata);
+}
+
+static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        HttpRequest *r = userdata;
+
+        (void) source;
+        (void) fd;
+        (void) revents;
+        http_request_cancel(r);
+        /* the library finds out by itself that nobody reads this */
+        if (!r->answered)
+                answer_buffer(r, 499, NULL, NULL, 0);
+        return 0;
+}
+
+void http_request_defer(HttpRequest *r, void (*cancelled)(HttpRequest *r, void *userdata), void *userdata) {
+        assert(!r->answered);
+
+        r->cancelled = cancelled;
+        r->userdata = userdata;
+        /* a connection that waits is not looked at by the library: an end of it is noticed here */
+        (void) sd_event_add_io(r->server->event, &r->hangup, r->client->fd, EPOLLRDHUP, on_hangup, r);
+}

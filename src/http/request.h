@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <jansson.h>
+
+#include "base/clock.h"
+#include "error/error.h"
+
+/* One request and its answer. A handler answers at once, or keeps the request and answers later. */
+
+typedef struct HttpRequest HttpRequest;
+
+#define HTTP_REQUEST_ID_MAX 128U
+
+const char *http_request_method(const HttpRequest *r);
+/* The @index-th "{}" of the route's pattern. */
+const char *http_request_parameter(const HttpRequest *r, unsigned index);
+/* Of the query string, or NULL. Decoded. */
+const char *http_request_argument(const HttpRequest *r, const char *name);
+const char *http_request_header(const HttpRequest *r, const char *name);
+/* The whole body. */
+const char *http_request_body(const HttpRequest *r, size_t *ret_length);
+/* Name of the key that it came with, or NULL. */
+const char *http_request_owner(const HttpRequest *r);
+/* What the client gave as X-Request-Id, or one that was made. */
+const char *http_request_id(const HttpRequest *r);
+
+/* Calls @each for all arguments of the query string; stops when it returns non-zero, and returns that. */
+int http_request_each_argument(
+        const HttpRequest *r, int (*each)(const char *name, const char *value, void *userdata), void *userdata);
+
+/* Adds a header to the answer that will be given. @value is copied. Control characters make it be left out. */
+void http_request_set_header(HttpRequest *r, const char *name, const char *value);
+
+/* Answers with a JSON document (taken; NULL: out of memory, 500). */
+void http_answer_json(HttpRequest *r, unsigned status, json_t *document);
+/* With text of another type (taken, from malloc()). */
+void http_answer_text(HttpRequest *r, unsigned status, const char *content_type, char *text);
+void http_answer_empty(HttpRequest *r, unsigned status);
+/* With problem+json, as @error says; @result: what the function returned that set it. */
+void http_answer_error(HttpRequest *r, Error *error, int result);
+
+/* The answer comes later. @cancelled is called, at most once, when the client has gone or the server ends before it
+ * was given: then no answer may be given any more and @userdata is not used again. */
+void http_request_defer(HttpRequest *r, void (*cancelled)(HttpRequest *r, void *userdata), void *userdata);

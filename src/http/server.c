@@ -1,0 +1,399 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "http/server.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "http/request-internal.h"
+
+#define CONNECTION_MEMORY (32U * 1024U) /* the library's, for head and answer: heads over about 16 KiB are refused */
+#define ACCEPTS_PER_TURN 32
+#define TICK_USEC USEC_PER_SEC
+#define HEAD_PATIENCE_USEC (10 * USEC_PER_SEC)
+#define IDLE_PATIENCE_USEC (75 * USEC_PER_SEC)
+#define BODY_PATIENCE_USEC (30 * USEC_PER_SEC)
+#define BODY_RATE_MIN (64 * KIB) /* bytes a second that a body has to come with beyond that */
+#define LIBRARY_TIMEOUT_SEC 90U
+
+/* --- connections --- */
+
+static void on_connection(
+        void *cls, struct MHD_Connection *connection, void **context, enum MHD_ConnectionNotificationCode code) {
+        HttpServer *s = cls;
+        HttpConnection *c = *context;
+
+        if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+                const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+                c = calloc(1, sizeof *c);
+                if (!c)
+                        return; /* its first request is refused */
+                c->server = s;
+                c->fd = info->connect_fd;
+                c->since = clock_monotonic();
+                c->deadline = c->since + HEAD_PATIENCE_USEC;
+                TAILQ_INSERT_TAIL(&s->connections, c, entry);
+                s->n_connections++;
+                s->counters.connections = s->n_connections;
+                *context = c;
+                return;
+        }
+        if (!c)
+                return;
+        TAILQ_REMOVE(&s->connections, c, entry);
+        s->n_connections--;
+        s->counters.connections = s->n_connections;
+        free(c);
+        *context = NULL;
+}
+
+/* Makes room for a new connection: the one that has been idle for longest goes. */
+static bool close_idle_one(HttpServer *s) {
+        HttpConnection *c;
+
+        TAILQ_FOREACH(c, &s->connections, entry)
+        if (!c->busy) {
+                (void) shutdown(c->fd, SHUT_RDWR);
+                c->busy = true; /* not twice, until the library has noticed */
+                s->n_busy++;
+                return true;
+        }
+        return false;
+}
+
+static void close_late_ones(HttpServer *s) {
+        usec_t now = clock_monotonic();
+        HttpConnection *c;
+
+        TAILQ_FOREACH(c, &s->connections, entry) {
+                bool late = c->busy ? c->reading && now > c->deadline
+                                    : now > (c->deadline ? c->deadline : c->since + IDLE_PATIENCE_USEC);
+                if (late)
+                        (void) shutdown(c->fd, SHUT_RDWR);
+        }
+}
+
+/* --- requests --- */
+
+typedef struct HeaderCheck {
+        unsigned n_length, n_encoding, n_host;
+        bool bad;
+} HeaderCheck;
+
+static enum MHD_Result check_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value) {
+        HeaderCheck *h = cls;
+
+        (void) kind;
+        if (strcasecmp(name, "Content-Length") == 0)
+                h->n_length++;
+        else if (strcasecmp(name, "Transfer-Encoding") == 0) {
+                h->n_encoding++;
+                if (!value || strcasecmp(value, "chunked") != 0)
+                        h->bad = true;
+        } else if (strcasecmp(name, "Host") == 0)
+                h->n_host++;
+        return MHD_YES;
+}
+
+/* What two HTTP programs in a row could understand differently is not understood at all. */
+static int check_head(HttpRequest *r, const char *version, Error *error) {
+        HeaderCheck h = { 0 };
+
+        (void) MHD_get_connection_values(r->connection, MHD_HEADER_KIND, check_header, &h);
+        if (h.bad || h.n_length > 1 || h.n_encoding > 1 || (h.n_length && h.n_encoding) ||
+                (h.n_encoding && strcmp(version, "HTTP/1.1") != 0))
+                return error_set_field(error, ERROR_MALFORMED, "Content-Length", NULL,
+                        "The length of the body is given in a way that is not clear.");
+        if (h.n_host > 1 || (h.n_host == 0 && strcmp(version, "HTTP/1.1") == 0))
+                return error_set_field(error, ERROR_MALFORMED, "Host", NULL, "One Host header is needed.");
+        return 0;
+}
+
+static const char *given_key(HttpRequest *r) {
+        const char *value = http_request_header(r, "Authorization");
+
+        if (value && strncasecmp(value, "Bearer ", 7) == 0)
+                return value + 7;
+        return http_request_header(r, "X-API-Key");
+}
+
+/* Looks at the head, before the body is read. */
+static int begin_request(HttpRequest *r, const char *path, const char *version, Error *error) {
+        HttpServer *s = r->server;
+        const char *length;
+
+        http_request_make_id(r, http_request_header(r, "X-Request-Id"));
+        int k = check_head(r, version, error);
+        if (k == 0)
+                k = http_route_find(r, path, error);
+        if (k < 0)
+                return k;
+        if (!(r->route->flags & HTTP_ROUTE_OPEN)) {
+                k = s->settings.authenticate(given_key(r), &r->owner, s->settings.userdata, error);
+                if (k < 0) {
+                        http_request_set_header(r, "WWW-Authenticate", "Bearer");
+                        return k;
+                }
+        }
+
+        r->body_max = r->route->body_max == HTTP_BODY_SETTING ? s->settings.body_max : r->route->body_max;
+        length = http_request_header(r, "Content-Length");
+        uint64_t size = length ? strtoull(length, NULL, 10) : 0;
+        if (size > r->body_max) {
+                char limit[32];
+                (void) snprintf(limit, sizeof limit, "%llu bytes", (unsigned long long) r->body_max);
+                return error_set_field(error, ERROR_TOO_LARGE, "body", limit, "The body is larger than %s.", limit);
+        }
+        r->client->reading = true;
+        r->client->deadline = clock_monotonic() + BODY_PATIENCE_USEC + size / BODY_RATE_MIN * USEC_PER_SEC;
+        return 0;
+}
+
+static void refuse_body(HttpRequest *r) {
+        char limit[32];
+        Error error = { 0 };
+
+        (void) snprintf(limit, sizeof limit, "%llu bytes", (unsigned long long) r->body_max);
+        (void) error_set_field(&error, ERROR_TOO_LARGE, "body", limit, "The body is larger than %s.", limit);
+        http_answer_error(r, &error, -EFBIG);
+        r->refused = true;
+}
+
+static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
+        const char *version, const char *upload, size_t *upload_size, void **context) {
+        HttpServer *s = cls;
+        HttpRequest *r = *context;
+        Error error = { 0 };
+
+        if (!r) {
+                const union MHD_ConnectionInfo *info =
+                        MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+                if (!info->socket_context)
+                        return MHD_NO;
+                r = *context = http_request_new(s, connection, info->socket_context, method);
+                if (!r)
+                        return MHD_NO;
+                s->counters.requests++;
+                int k = begin_request(r, url, version, &error);
+                if (k >= 0)
+                        return MHD_YES;
+                http_answer_error(r, &error, k);
+                return http_request_queue(r);
+        }
+
+        if (*upload_size > 0) {
+                /* what comes after a refusal is read and dropped, so that the client sees the answer */
+                if (!r->refused && http_request_add_body(r, upload, *upload_size) < 0)
+                        refuse_body(r);
+                *upload_size = 0;
+                return MHD_YES;
+        }
+
+        if (!r->answered && !r->running) {
+                r->running = true;
+                r->client->reading = false;
+                r->client->deadline = 0;
+                r->route->handler(r, s->settings.userdata);
+        }
+        if (r->answered)
+                return r->response ? http_request_queue(r) : MHD_NO;
+        r->suspended = true;
+        MHD_suspend_connection(connection);
+        return MHD_YES;
+}
+
+static void on_completed(
+        void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code) {
+        (void) cls;
+        (void) connection;
+        (void) code;
+        *context = http_request_free(*context);
+}
+
+/* --- the loop --- */
+
+void http_server_run_soon(HttpServer *s) {
+        (void) sd_event_source_set_enabled(s->again, SD_EVENT_ONESHOT);
+}
+
+static void run(HttpServer *s) {
+        MHD_UNSIGNED_LONG_LONG timeout;
+
+        (void) MHD_run(s->daemon);
+        /* other than "at once" are only time limits, which the tick looks after */
+        if (MHD_get_timeout(s->daemon, &timeout) == MHD_YES && timeout == 0)
+                http_server_run_soon(s);
+}
+
+static int on_ready(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void) source;
+        (void) fd;
+        (void) revents;
+        run(userdata);
+        return 0;
+}
+
+static int on_again(sd_event_source *source, void *userdata) {
+        (void) source;
+        run(userdata);
+        return 0;
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
+        HttpServer *s = userdata;
+
+        (void) usec;
+        (void) sd_event_source_set_time_relative(source, TICK_USEC);
+        close_late_ones(s);
+        run(s);
+        return 0;
+}
+
+static void refuse_without_descriptor(HttpServer *s, int listener) {
+        s->reserve = fd_close(s->reserve);
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+        fd_close(fd);
+        s->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        s->counters.refused++;
+}
+
+static int on_accept(sd_event_source *source, int listener, uint32_t revents, void *userdata) {
+        HttpServer *s = userdata;
+
+        (void) source;
+        (void) revents;
+        for (int i = 0; i < ACCEPTS_PER_TURN; i++) {
+                struct sockaddr_storage address = { 0 };
+                socklen_t length = sizeof address;
+                int one = 1;
+
+                int fd = accept4(listener, (struct sockaddr *) &address, &length, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                if (fd < 0) {
+                        if (errno == EMFILE || errno == ENFILE)
+                                refuse_without_descriptor(s, listener);
+                        break;
+                }
+                if (s->n_connections >= s->settings.connections_max && !close_idle_one(s)) {
+                        s->counters.refused++;
+                        fd_close(fd);
+                        continue;
+                }
+                if (address.ss_family != AF_UNIX)
+                        (void) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+                if (MHD_add_connection(s->daemon, fd, (struct sockaddr *) &address, length) != MHD_YES)
+                        s->counters.refused++; /* it has closed the descriptor */
+        }
+        run(s);
+        return 0;
+}
+
+int http_server_listen(HttpServer *s, int fd) {
+        _cleanup_fd_ int owned = fd;
+        sd_event_source **listeners = reallocarray(s->listeners, s->n_listeners + 1, sizeof *listeners);
+
+        if (!listeners)
+                return -ENOMEM;
+        s->listeners = listeners;
+        int r = fd_set_nonblock(fd, true);
+        if (r >= 0)
+                r = sd_event_add_io(s->event, &s->listeners[s->n_listeners], fd, EPOLLIN, on_accept, s);
+        if (r < 0)
+                return r;
+        r = sd_event_source_set_io_fd_own(s->listeners[s->n_listeners], true);
+        if (r < 0)
+                return r;
+        s->n_listeners++;
+        owned = -EBADF;
+        return 0;
+}
+
+void http_server_stop_listening(HttpServer *s) {
+        for (size_t i = 0; i < s->n_listeners; i++)
+                s->listeners[i] = sd_event_source_disable_unref(s->listeners[i]);
+        s->n_listeners = 0;
+}
+
+static int start(HttpServer *s) {
+        s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+                on_request, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
+                on_connection, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
+                MHD_OPTION_CONNECTION_LIMIT, 65536U, MHD_OPTION_CONNECTION_TIMEOUT, LIBRARY_TIMEOUT_SEC,
+                MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+        if (!s->daemon)
+                return -ENOMEM;
+
+        const union MHD_DaemonInfo *info = MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD);
+        int r = info ? sd_event_add_io(s->event, &s->io, info->epoll_fd, EPOLLIN, on_ready, s) : -EOPNOTSUPP;
+        if (r >= 0)
+                r = sd_event_add_defer(s->event, &s->again, on_again, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->again, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_time_relative(s->event, &s->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, s);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->tick, SD_EVENT_ON);
+        return r < 0 ? r : 0;
+}
+
+int http_server_new(sd_event *event, const HttpServerSettings *settings, HttpServer **ret) {
+        _cleanup_(http_server_freep) HttpServer *s = calloc(1, sizeof *s);
+
+        if (!s)
+                return -ENOMEM;
+        s->event = event;
+        s->settings = *settings;
+        TAILQ_INIT(&s->connections);
+        s->reserve = open("/dev/null", O_RDONLY | O_CLOEXEC);
+        if (s->reserve < 0)
+                return -errno;
+        if (getrandom(&s->id_prefix, sizeof s->id_prefix, 0) < 0)
+                s->id_prefix = clock_realtime();
+        int r = start(s);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(s);
+        return 0;
+}
+
+HttpServer *http_server_free(HttpServer *s) {
+        HttpConnection *c;
+
+        if (!s)
+                return NULL;
+        http_server_stop_listening(s);
+        free(s->listeners);
+        s->io = sd_event_source_disable_unref(s->io);
+        s->again = sd_event_source_disable_unref(s->again);
+        s->tick = sd_event_source_disable_unref(s->tick);
+        if (s->daemon) {
+                /* the library wants all connections resumed before it stops; closed ones are found on the way */
+                TAILQ_FOREACH(c, &s->connections, entry)
+                (void) shutdown(c->fd, SHUT_RDWR);
+                (void) MHD_run(s->daemon);
+                MHD_stop_daemon(s->daemon);
+        }
+        s->reserve = fd_close(s->reserve);
+        free(s);
+        return NULL;
+}
+
+void http_server_configure(HttpServer *s, uint64_t body_max, unsigned connections_max) {
+        s->settings.body_max = body_max;
+        s->settings.connections_max = connections_max;
+}
+
+const HttpCounters *http_server_counters(const HttpServer *s) {
+        return &s->counters;
+}
+
+unsigned http_server_n_busy(const HttpServer *s) {
+        return s->n_busy;
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "base/clock.h"
+#include "error/error.h"
+#include "http/request.h"
+
+/* HTTP/1.1 on an event loop: listening, limits, routing. Knows nothing of what the routes do. */
+
+typedef struct HttpServer HttpServer;
+
+typedef void HttpHandler(HttpRequest *r, void *userdata);
+
+typedef enum HttpRouteFlags {
+        HTTP_ROUTE_OPEN = 1 << 0, /* needs no key */
+} HttpRouteFlags;
+
+/* A pattern's "{}" stands for one segment of the path, which the request keeps as parameter. */
+typedef struct HttpRoute {
+        const char *method;
+        const char *pattern;
+        uint64_t body_max; /* bytes; HTTP_BODY_SETTING: the configured limit */
+        HttpRouteFlags flags;
+        HttpHandler *handler;
+} HttpRoute;
+
+#define HTTP_BODY_SETTING UINT64_MAX
+
+/* Who sent the request? Sets @owner (a new string, or NULL for everyone) or @error (-errno is returned).
+ * @key: what the client gave, or NULL. */
+typedef int HttpAuthenticate(const char *key, char **owner, void *userdata, Error *error);
+
+typedef struct HttpServerSettings {
+        const HttpRoute *routes; /* ended by a row without method */
+        HttpAuthenticate *authenticate;
+        void *userdata; /* of handlers and authenticate */
+        uint64_t body_max;
+        unsigned connections_max;
+} HttpServerSettings;
+
+typedef struct HttpCounters {
+        uint64_t requests;
+        uint64_t answers[6];  /* by the first digit of the status */
+        uint64_t connections; /* now */
+        uint64_t refused;     /* connections that were closed for want of room */
+} HttpCounters;
+
+int http_server_new(sd_event *event, const HttpServerSettings *settings, HttpServer **ret);
+HttpServer *http_server_free(HttpServer *s);
+DEFINE_CLEANUP(HttpServer, http_server_free);
+
+void http_server_configure(HttpServer *s, uint64_t body_max, unsigned connections_max);
+
+/* Serves what connects to @fd (taken), a listening stream socket. */
+int http_server_listen(HttpServer *s, int fd);
+
+/* Accepts no more; what is connected is served. */
+void http_server_stop_listening(HttpServer *s);
+
+const HttpCounters *http_server_counters(const HttpServer *s);
+
+/* How many requests are being served. */
+unsigned http_server_n_busy(const HttpServer *s);
