@@ -184,7 +184,7 @@ static void answer_buffer(HttpRequest *r, unsigned status, const char *content_t
 }
 
 void http_answer_json(HttpRequest *r, unsigned status, json_t *document) {
-        char *text = document ? json_dumps(document, JSON_COMPACT) : NULL;
+        char *text = document ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 
         json_decref(document);
         if (!text) {

@@ -71,7 +71,7 @@ static int execute(const Command *c) {
 }
 
 /* Runs between vfork() and execve(): in memory shared with process 1, so it calls the kernel and little else. */
-static int child(const Command *c, InitStage *ret_stage) {
+static int child(const Command *c, volatile InitStage *ret_stage) {
         struct rlimit tag = { .rlim_cur = c->tag, .rlim_max = c->tag };
         sigset_t none;
 
@@ -96,7 +96,7 @@ static int child(const Command *c, InitStage *ret_stage) {
 pid_t command_start(const Command *c, InitStage *ret_stage) {
         /* written by the child, which shares our memory until it has executed the program or ended */
         volatile int error = 0;
-        InitStage stage = INIT_STAGE_FORK;
+        volatile InitStage stage = INIT_STAGE_FORK;
 
         pid_t pid = vfork();
         if (pid == 0) {
