@@ -51,6 +51,12 @@ struct HttpRequest {
         void (*cancelled)(HttpRequest *r, void *userdata);
         void *userdata;
         sd_event_source *hangup;
+
+        HttpStreamRead *stream_read; /* of an answer that is being streamed */
+        bool stream_ended;
+        HttpBodyWrite *body_write;
+        void *body_userdata;
+        bool body_ended;
 };
 
 struct HttpServer {
@@ -78,6 +84,9 @@ void http_request_make_id(HttpRequest *r, const char *given);
 int http_request_add_body(HttpRequest *r, const char *data, size_t size);
 /* Gives the answer to the library. */
 enum MHD_Result http_request_queue(HttpRequest *r);
+/* Holds the connection until http_request_resume(), and notices meanwhile when the client goes. */
+void http_request_suspend(HttpRequest *r);
+void http_request_resume(HttpRequest *r);
 /* The client is gone. */
 void http_request_cancel(HttpRequest *r);
 

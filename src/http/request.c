@@ -4,6 +4,8 @@
 
 #include "http/request-internal.h"
 
+#define STREAM_BLOCK (32U * 1024U)
+
 HttpRequest *http_request_new(
         HttpServer *s, struct MHD_Connection *connection, HttpConnection *client, const char *method) {
         HttpRequest *r = calloc(1, sizeof *r);
@@ -161,15 +163,11 @@ static void answer(HttpRequest *r, unsigned status, struct MHD_Response *respons
         assert(!r->answered);
 
         r->answered = true;
-        r->cancelled = NULL;
-        r->hangup = sd_event_source_disable_unref(r->hangup);
+        if (!r->stream_read)
+                r->cancelled = NULL;
         r->status = status;
         r->response = response;
-        if (r->suspended) {
-                r->suspended = false;
-                MHD_resume_connection(r->connection);
-                http_server_run_soon(r->server);
-        }
+        http_request_resume(r);
 }
 
 static void answer_buffer(HttpRequest *r, unsigned status, const char *content_type, char *text, size_t length) {
@@ -255,9 +253,35 @@ static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *us
         (void) revents;
         http_request_cancel(r);
         /* the library finds out by itself that nobody reads this */
+        r->stream_ended = true;
         if (!r->answered)
                 answer_buffer(r, 499, NULL, NULL, 0);
+        else
+                http_request_resume(r);
         return 0;
+}
+
+/* A connection that waits is not looked at by the library: an end of it is noticed here. */
+static void watch_hangup(HttpRequest *r) {
+        if (!r->hangup && r->cancelled)
+                (void) sd_event_add_io(r->server->event, &r->hangup, r->client->fd, EPOLLRDHUP, on_hangup, r);
+}
+
+void http_request_suspend(HttpRequest *r) {
+        assert(!r->suspended);
+
+        r->suspended = true;
+        MHD_suspend_connection(r->connection);
+        watch_hangup(r);
+}
+
+void http_request_resume(HttpRequest *r) {
+        r->hangup = sd_event_source_disable_unref(r->hangup);
+        if (!r->suspended)
+                return;
+        r->suspended = false;
+        MHD_resume_connection(r->connection);
+        http_server_run_soon(r->server);
 }
 
 void http_request_defer(HttpRequest *r, void (*cancelled)(HttpRequest *r, void *userdata), void *userdata) {
@@ -265,6 +289,50 @@ void http_request_defer(HttpRequest *r, void (*cancelled)(HttpRequest *r, void *
 
         r->cancelled = cancelled;
         r->userdata = userdata;
-        /* a connection that waits is not looked at by the library: an end of it is noticed here */
-        (void) sd_event_add_io(r->server->event, &r->hangup, r->client->fd, EPOLLRDHUP, on_hangup, r);
+}
+
+/* --- streams --- */
+
+static ssize_t read_stream(void *cls, uint64_t position, char *buf, size_t size) {
+        HttpRequest *r = cls;
+
+        (void) position;
+        ssize_t n = r->stream_ended ? HTTP_STREAM_BROKEN : r->stream_read(r, buf, size, r->userdata);
+        if (n > 0)
+                return n;
+        if (n == 0) {
+                http_request_suspend(r);
+                return 0;
+        }
+        r->stream_ended = true;
+        r->cancelled = NULL;
+        return n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+void http_stream_begin(HttpRequest *r, unsigned status, const char *content_type, uint64_t length, HttpStreamRead *read,
+        void (*cancelled)(HttpRequest *r, void *userdata), void *userdata) {
+        struct MHD_Response *response = MHD_create_response_from_callback(
+                length == HTTP_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : length, STREAM_BLOCK, read_stream, r, NULL);
+
+        if (response)
+                (void) MHD_add_response_header(response, "Content-Type", content_type);
+        r->stream_read = read;
+        r->cancelled = cancelled;
+        r->userdata = userdata;
+        answer(r, status, response);
+}
+
+void http_stream_wake(HttpRequest *r) {
+        if (r->answered)
+                http_request_resume(r);
+}
+
+void http_body_receive(HttpRequest *r, HttpBodyWrite *write, void *userdata) {
+        r->body_write = write;
+        r->body_userdata = userdata;
+}
+
+void http_body_wake(HttpRequest *r) {
+        if (!r->answered)
+                http_request_resume(r);
 }

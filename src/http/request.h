@@ -43,3 +43,27 @@ void http_answer_error(HttpRequest *r, Error *error, int result);
 /* The answer comes later. @cancelled is called, at most once, when the client has gone or the server ends before it
  * was given: then no answer may be given any more and @userdata is not used again. */
 void http_request_defer(HttpRequest *r, void (*cancelled)(HttpRequest *r, void *userdata), void *userdata);
+
+/* --- streams --- */
+
+/* What http_stream_begin() gets bytes from: writes at most @size of them to @buf. Returns how many; 0 when there are
+ * none now (http_stream_wake() has to follow once there are); HTTP_STREAM_END or HTTP_STREAM_BROKEN, which closes the
+ * connection without a proper end so that the client notices. */
+typedef ssize_t HttpStreamRead(HttpRequest *r, char *buf, size_t size, void *userdata);
+#define HTTP_STREAM_END (-1)
+#define HTTP_STREAM_BROKEN (-2)
+
+/* Answers with a body that comes as the client takes it. @length: bytes, or HTTP_LENGTH_UNKNOWN. @cancelled: as with
+ * http_request_defer(), called when the client has gone before the end; @userdata is not used after it, nor after
+ * @read has returned one of the two ends. */
+#define HTTP_LENGTH_UNKNOWN UINT64_MAX
+void http_stream_begin(HttpRequest *r, unsigned status, const char *content_type, uint64_t length, HttpStreamRead *read,
+        void (*cancelled)(HttpRequest *r, void *userdata), void *userdata);
+void http_stream_wake(HttpRequest *r);
+
+/* Receives the body of a request on a route with HTTP_ROUTE_STREAM, whose handler is called as soon as the head is
+ * known and has to set this. Returns how many of the bytes it took: fewer than all of them hold the client up until
+ * http_body_wake(). Called with @size 0 at the end of the body. After an answer was given the rest is dropped. */
+typedef size_t HttpBodyWrite(HttpRequest *r, const char *data, size_t size, void *userdata);
+void http_body_receive(HttpRequest *r, HttpBodyWrite *write, void *userdata);
+void http_body_wake(HttpRequest *r);

@@ -167,6 +167,34 @@ static void refuse_body(HttpRequest *r) {
         r->refused = true;
 }
 
+/* Hands a piece of the body to the handler. Returns true when there is more to come, or it has to wait. */
+static bool receive_body(HttpRequest *r, const char *data, size_t *size) {
+        if (*size > 0) {
+                if (r->body_used + *size > r->body_max) {
+                        r->body_write = NULL;
+                        http_request_cancel(r);
+                        refuse_body(r);
+                        *size = 0;
+                        return true;
+                }
+                size_t taken = r->body_write(r, data, *size, r->body_userdata);
+                assert(taken <= *size);
+                r->body_used += taken;
+                *size -= taken;
+                r->client->deadline += taken / BODY_RATE_MIN * USEC_PER_SEC;
+                if (*size > 0 && !r->answered)
+                        http_request_suspend(r);
+                return true;
+        }
+        if (!r->body_ended) {
+                r->body_ended = true;
+                r->client->reading = false;
+                r->client->deadline = 0;
+                (void) r->body_write(r, NULL, 0, r->body_userdata);
+        }
+        return false;
+}
+
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *url, const char *method,
         const char *version, const char *upload, size_t *upload_size, void **context) {
         HttpServer *s = cls;
@@ -183,13 +211,23 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                         return MHD_NO;
                 s->counters.requests++;
                 int k = begin_request(r, url, version, &error);
-                if (k >= 0)
+                if (k >= 0) {
+                        if (r->route->flags & HTTP_ROUTE_STREAM) {
+                                r->running = true;
+                                r->route->handler(r, s->settings.userdata);
+                                if (r->answered) /* before the body is read: the connection ends with the answer */
+                                        return http_request_queue(r);
+                        }
                         return MHD_YES;
+                }
                 http_answer_error(r, &error, k);
                 return http_request_queue(r);
         }
 
-        if (*upload_size > 0) {
+        if (r->body_write && !r->answered) {
+                if (receive_body(r, upload, upload_size))
+                        return MHD_YES;
+        } else if (*upload_size > 0) {
                 /* what comes after a refusal is read and dropped, so that the client sees the answer */
                 if (!r->refused && http_request_add_body(r, upload, *upload_size) < 0)
                         refuse_body(r);
@@ -205,8 +243,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         }
         if (r->answered)
                 return r->response ? http_request_queue(r) : MHD_NO;
-        r->suspended = true;
-        MHD_suspend_connection(connection);
+        http_request_suspend(r);
         return MHD_YES;
 }
 

@@ -14,7 +14,8 @@ typedef struct HttpServer HttpServer;
 typedef void HttpHandler(HttpRequest *r, void *userdata);
 
 typedef enum HttpRouteFlags {
-        HTTP_ROUTE_OPEN = 1 << 0, /* needs no key */
+        HTTP_ROUTE_OPEN = 1 << 0,   /* needs no key */
+        HTTP_ROUTE_STREAM = 1 << 1, /* the handler gets the body piece by piece, see http_body_receive() */
 } HttpRouteFlags;
 
 /* A pattern's "{}" stands for one segment of the path, which the request keeps as parameter. */
