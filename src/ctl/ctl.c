@@ -34,6 +34,10 @@ static bool url_is_valid(const char *url) {
         return valid;
 }
 
+bool ctl_names_server(const Ctl *ctl) {
+        return ctl->options.url || ctl->options.socket || environment("SANDBOXD_URL") || environment("SANDBOXD_SOCKET");
+}
+
 /* What the user named, on the command line or else by the environment; else what is found. */
 static int find_endpoints(const Options *o, EndpointList *ret) {
         const char *url = o->url, *socket = o->socket;

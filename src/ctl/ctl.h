@@ -22,6 +22,9 @@ struct Ctl {
 
 void ctl_clear(Ctl *ctl);
 
+/* Did the user name a server, by an option or the environment? */
+bool ctl_names_server(const Ctl *ctl);
+
 /* Finds the server and the key. 0, or -errno after an error was printed. */
 int ctl_connect(Ctl *ctl);
 

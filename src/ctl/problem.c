@@ -41,6 +41,9 @@ char *problem_text(const Answer *a) {
         text = terminal_escape_string(title);
         if (detail) {
                 _cleanup_free_ char *safe = terminal_escape_string(detail);
+                size_t n = strlen(safe);
+                if (n > 0 && safe[n - 1] == '.') /* more may follow */
+                        safe[n - 1] = '\0';
                 extend(&text, "%s: %s", text, safe);
         }
         for (size_t i = 0; i < ELEMENTSOF(extra); i++) {

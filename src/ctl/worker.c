@@ -129,7 +129,7 @@ static int post_to_worker(Ctl *ctl, const char *name, const char *verb, const ch
 
         if (!worker_check_name(name))
                 return STATUS_USAGE;
-        if (!ctl->options.url && !ctl->options.socket) {
+        if (!ctl_names_server(ctl)) {
                 endpoint_places_default(&places);
                 worker_sockets_find(&places, &sockets);
                 while (i < sockets.n && strcmp(sockets.items[i].name, name) != 0)

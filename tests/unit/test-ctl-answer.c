@@ -186,9 +186,9 @@ static void check_problem(unsigned status, unsigned retry_after, const char *jso
 static void problems_name_field_and_limit(void **state) {
         (void) state;
         check_problem(422, 0, "{\"title\":\"T\",\"detail\":\"D.\",\"field\":\"f\",\"limit\":\"l\"}",
-                "T: D. (field f, limit l)");
+                "T: D (field f, limit l)");
         check_problem(422, 0, "{\"title\":\"T\",\"limit\":64}", "T (limit 64)");
-        check_problem(503, 7, "{\"title\":\"T\",\"detail\":\"D.\"}", "T: D.; try again in 7 s");
+        check_problem(503, 7, "{\"title\":\"T\",\"detail\":\"D.\"}", "T: D; try again in 7 s");
         check_problem(410, 0, "{\"title\":\"T\",\"reason\":\"\\u001b[1m\",\"session_id\":\"i\"}",
                 "T (session i, reason \\x1b[1m)");
         check_problem(502, 0, NULL, "The server answered with HTTP status 502");
