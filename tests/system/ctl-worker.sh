@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# lab: container
+# timeout: 180
+# sandboxctl worker ...: more workers under systemd, and everything as it was when it cannot be.
+set -u
+export LC_ALL=C.UTF-8
+passed=0 failed=0
+top=$(mktemp -d)
+trap 'rm -rf "$top"' EXIT
+units=/etc/systemd/system
+
+check() { # NAME COMMAND...
+    local name=$1
+    shift
+    if "$@" >"$top/log" 2>&1; then
+        passed=$((passed + 1))
+    else
+        failed=$((failed + 1))
+        echo "FAILED: $name"
+        head -n 20 "$top/log" | sed 's/^/    /'
+    fi
+}
+
+refused() { # PATTERN COMMAND...: fails, tells why, leaves no file and no unit
+    local pattern=$1
+    shift
+    find "$units" | sort >"$top/before"
+    "$@" >"$top/refusal" 2>&1 && return 1
+    find "$units" | sort >"$top/after"
+    cat "$top/refusal"
+    grep -q -- "$pattern" "$top/refusal" && diff "$top/before" "$top/after"
+}
+
+state_of() { sandboxctl worker list --json | python3 -c '
+import json, sys
+print(*[w["status"] for w in json.load(sys.stdin)["workers"] if w["name"] == sys.argv[1]])' "$1"; }
+
+systemctl start sandboxd@worker1 || exit 1
+
+check "a bad name" refused 'no name for a worker' sandboxctl worker add a/b
+check "the folder of the images is no worker" refused 'no name for a worker' sandboxctl worker remove images --purge
+check "a port without address" refused 'not ADDRESS:PORT' sandboxctl worker add w2 --listen 5001
+check "worker1's port" refused 'belongs to worker worker1' sandboxctl worker add w2 --listen 127.0.0.1:5000
+check "an address of another machine" refused 'cannot be had' sandboxctl worker add w2 --listen 192.0.2.1:5001
+check "not for ordinary users" refused 'Only root' setpriv --reuid nobody --clear-groups sandboxctl worker add w2
+
+check "add" sandboxctl worker add w2 --listen 127.0.0.1:5001
+check "add once more changes nothing" sandboxctl worker add w2 --listen 127.0.0.1:5001
+check "add with another address" refused 'already' sandboxctl worker add w2 --listen 127.0.0.1:5002
+check "its port is taken" refused 'belongs to worker w2' sandboxctl worker add w3 --listen 127.0.0.1:5001
+check "it runs code over TCP" sh -c '[ "$(sandboxctl --url http://127.0.0.1:5001 run -- whoami)" = sandboxuser ]'
+check "it starts with the machine" systemctl is-enabled -q sandboxd@w2.socket sandboxd@w2.service
+check "list" [ "$(state_of w2)" = healthy ]
+check "list for a member of the group" sh -c 'setpriv --reuid nobody --regid sandbox --clear-groups sandboxctl worker list | grep -q "^w2 *healthy"'
+
+check "drain" sandboxctl worker drain w2
+check "drained" [ "$(state_of w2)" = draining ]
+check "a drained worker takes no session" sh -c '! sandboxctl --url http://127.0.0.1:5001 create'
+check "undrain" sandboxctl worker undrain w2
+check "undrained" [ "$(state_of w2)" = healthy ]
+check "drain of nobody" refused 'No socket' sandboxctl worker drain nobody
+
+systemctl stop sandboxd@w2.service 2>/dev/null
+check "a worker at rest is shown" [ "$(state_of w2)" = inactive ]
+check "and left at rest" sh -c '! systemctl is-active -q sandboxd@w2.service'
+
+check "remove" sandboxctl worker remove w2 --purge
+check "nothing of it is left" sh -c '! ls -d /etc/systemd/system/sandboxd@w2* /etc/systemd/system/*.wants/sandboxd@w2* /run/sandboxd/w2* /var/lib/sandboxd/w2'
+check "the images are" [ -d /var/lib/sandboxd/images ]
+check "remove of nobody" refused 'no worker' sandboxctl worker remove w2
+
+mkdir -p /etc/sandboxd/worker
+printf '[Pool]\nSize=lots\n' >/etc/sandboxd/worker/w4.conf
+check "a worker that does not start" refused 'journalctl' sandboxctl worker add w4 --listen 127.0.0.1:5004
+check "is not left behind" sh -c '! systemctl is-active -q sandboxd@w4.socket && ! systemctl is-enabled -q sandboxd@w4.socket'
+rm /etc/sandboxd/worker/w4.conf
+
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
