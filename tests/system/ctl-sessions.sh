@@ -91,7 +91,7 @@ check "kill" sh -c 'sandboxctl kill $(sandboxctl list -q)'
 check "kill a second time" tells 1 'Not found\|ended' sandboxctl kill "$id"
 check "all gone" gives 0 "" sandboxctl list -q
 
-for i in 1 2 3 4 5; do sandboxctl create >>"$top/created"; done
+for _ in 1 2 3 4 5; do sandboxctl create >>"$top/created"; done
 check "list has all" cmp <(sort "$top/created") <(ids)
 xargs sandboxctl kill <"$top/created"
 
