@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
+#include <err.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "bench.h"
+
+#define FEW 10
+#define BLOCKS 6 /* each: some rounds with few sessions, then with many */
+
+/* Sessions that are just there. */
+typedef struct Herd {
+        char (*ids)[SESSION_ID_MAX]; /* owned */
+        unsigned n;
+} Herd;
+
+static void herd_resize(Bench *b, Herd *h, unsigned n) {
+        if (!h->ids) {
+                h->ids = calloc(MAX(b->sessions, FEW), sizeof *h->ids);
+                if (!h->ids)
+                        err(EXIT_FAILURE, "sessions");
+        }
+        while (h->n < n)
+                (void) session_create(&b->client, NULL, h->ids[h->n++]);
+        while (h->n > n)
+                (void) session_delete(&b->client, h->ids[--h->n]);
+}
+
+static void herd_free(Bench *b, Herd *h) {
+        herd_resize(b, h, 0);
+        free(h->ids);
+}
+
+/* One round; microseconds of a create from the pool, a create on demand and a command. */
+static void measure(Bench *b, double usec[static 3]) {
+        char id[SESSION_ID_MAX];
+
+        pool_wait(&b->client);
+        usec[0] = session_create(&b->client, NULL, id);
+        (void) session_delete(&b->client, id);
+        pool_wait(&b->client);
+        usec[1] = session_create(&b->client, ON_DEMAND, id);
+        usec[2] = session_exec(&b->client, id, RUN_TRUE);
+        (void) session_delete(&b->client, id);
+}
+
+void part_growth(Bench *b) {
+        static const char *const names[] = { "create, from the pool", "create, on demand", "/bin/true" };
+        static const double targets[] = { 1.3, 1.3, 1.3 };
+        unsigned rounds = MAX(b->rounds / BLOCKS, 10U);
+        Pair pairs[3] = { 0 };
+        Herd herd = { 0 };
+        char title[64];
+
+        for (unsigned block = 0; block < BLOCKS; block++) {
+                Sample few[3] = { 0 };
+
+                herd_resize(b, &herd, FEW);
+                for (unsigned i = 0; i < rounds; i++) {
+                        double usec[3];
+                        measure(b, usec);
+                        for (size_t k = 0; k < 3; k++)
+                                sample_add(&few[k], usec[k]);
+                }
+                herd_resize(b, &herd, b->sessions);
+                for (unsigned i = 0; i < rounds; i++) {
+                        double usec[3];
+                        measure(b, usec);
+                        for (size_t k = 0; k < 3; k++)
+                                pair_add(&pairs[k], usec[k], few[k].values[i]);
+                }
+                for (size_t k = 0; k < 3; k++)
+                        sample_clear(&few[k]);
+        }
+        herd_free(b, &herd);
+        (void) snprintf(title, sizeof title, "%u sessions alive against %u, us", b->sessions, FEW);
+        report_title(title, "many", "few");
+        for (size_t k = 0; k < 3; k++) {
+                report_pair(names[k], &pairs[k], targets[k]);
+                pair_clear(&pairs[k]);
+        }
+}
+
+/* --- memory --- */
+
+/* The number after @name in a file of "name: number kB" lines, in kB; -1 when it cannot be read. */
+static double read_kb(const char *path, const char *name) {
+        FILE *f = fopen(path, "re");
+        size_t length = strlen(name);
+        double value = -1;
+        char line[256];
+
+        while (f && fgets(line, sizeof line, f))
+                if (strncmp(line, name, length) == 0 && line[length] == ':')
+                        value = strtod(line + length + 1, NULL);
+        if (f)
+                (void) fclose(f);
+        return value;
+}
+
+static double process_kb(pid_t pid, const char *file, const char *name) {
+        char path[64];
+
+        (void) snprintf(path, sizeof path, "/proc/%d/%s", (int) pid, file);
+        return read_kb(path, name);
+}
+
+/* Calls @each for the children of a process. Returns how many there are. */
+static unsigned for_children(pid_t parent, void (*each)(pid_t child, void *userdata), void *userdata) {
+        DIR *dir = opendir("/proc");
+        struct dirent *entry;
+        unsigned n = 0;
+
+        if (!dir)
+                err(EXIT_FAILURE, "/proc");
+        while ((entry = readdir(dir))) {
+                pid_t pid = (pid_t) strtol(entry->d_name, NULL, 10);
+                if (pid <= 0 || (pid_t) process_kb(pid, "status", "PPid") != parent)
+                        continue;
+                n++;
+                each(pid, userdata);
+        }
+        (void) closedir(dir);
+        return n;
+}
+
+static void take_pid(pid_t child, void *userdata) {
+        *(pid_t *) userdata = child;
+}
+
+static void add_pss(pid_t child, void *userdata) {
+        double pss = process_kb(child, "smaps_rollup", "Pss");
+
+        if (pss >= 0)
+                sample_add(userdata, pss);
+}
+
+static const char *const kernel_parts[] = { "SUnreclaim", "SReclaimable", "KernelStack", "PageTables", "Percpu",
+        "Shmem" };
+
+static void read_kernel(double kb[static ELEMENTSOF(kernel_parts)]) {
+        for (size_t i = 0; i < ELEMENTSOF(kernel_parts); i++)
+                kb[i] = MAX(read_kb("/proc/meminfo", kernel_parts[i]), 0.0);
+}
+
+static void report_service(const Bench *b, pid_t spawner, pid_t zygote, const char *name) {
+        const pid_t pids[] = { b->worker, spawner, zygote };
+        double pss = 0, rss = 0;
+        char label[64];
+
+        for (size_t i = 0; i < ELEMENTSOF(pids); i++) {
+                double kb = process_kb(pids[i], "smaps_rollup", "Pss");
+                if (kb < 0) {
+                        warnx("the memory of process %d cannot be read: this needs root", (int) pids[i]);
+                        return;
+                }
+                pss += kb;
+                rss += process_kb(pids[i], "smaps_rollup", "Rss");
+        }
+        (void) snprintf(label, sizeof label, "worker + spawner + zygote, Pss, %s", name);
+        report_value(label, pss, "kB", 16384);
+        (void) snprintf(label, sizeof label, "worker + spawner + zygote, Rss, %s", name);
+        report_value(label, rss, "kB", 0);
+}
+
+void part_memory(Bench *b) {
+        double before[ELEMENTSOF(kernel_parts)], after[ELEMENTSOF(kernel_parts)], sum = 0;
+        pid_t spawner = 0, zygote = 0;
+        Sample pss = { 0 };
+        Herd herd = { 0 };
+        char title[64], label[64];
+
+        if (for_children(b->worker, take_pid, &spawner) != 1 || for_children(spawner, take_pid, &zygote) != 1)
+                errx(EXIT_FAILURE, "process %d is not a worker with a spawner and a zygote", (int) b->worker);
+
+        (void) snprintf(title, sizeof title, "memory, %u sandboxes", b->sessions);
+        (void) printf("\n%s\n", title);
+        pool_wait(&b->client);
+        report_service(b, spawner, zygote, "idle");
+
+        read_kernel(before);
+        herd_resize(b, &herd, b->sessions);
+        pool_wait(&b->client);
+        read_kernel(after);
+        (void) for_children(zygote, add_pss, &pss);
+
+        if (pss.n > 0)
+                report_value("a sandbox, Pss of its process 1", sample_quantile(&pss, 0.5), "kB", 60);
+        else
+                warnx("the memory of sandboxes cannot be read: this needs root");
+        for (size_t i = 0; i < ELEMENTSOF(kernel_parts); i++) {
+                double kb = (after[i] - before[i]) / b->sessions;
+                (void) snprintf(label, sizeof label, "a sandbox, kernel: %s", kernel_parts[i]);
+                report_value(label, kb, "kB", 0);
+                sum += kb;
+        }
+        report_value("a sandbox, kernel: sum", sum, "kB", 0);
+        if (pss.n > 0)
+                report_value("a sandbox, all", sum + sample_quantile(&pss, 0.5), "kB", 400);
+        report_service(b, spawner, zygote, "with them");
+        herd_free(b, &herd);
+        sample_clear(&pss);
+}
