@@ -60,11 +60,17 @@ chown -R somebody: /home/somebody/src
 cd /home/somebody/src
 try setpriv --reuid somebody --regid somebody --init-groups env HOME=/home/somebody
 E2
+# not chroot: a process in one may make no user namespace
 unshare --mount --pid --net --fork --kill-child bash -c '
     set -e
     mount -t overlay overlay -o "lowerdir=$1,upperdir=$2/upper,workdir=$2/work" "$2/root"
     mount -t proc proc "$2/root/proc"
     mount --rbind /dev "$2/root/dev"
     cp "$2/inside" "$2/root/inside"
+    mkdir "$2/root/old"
+    cd "$2/root"
+    pivot_root . old
+    cd /
+    umount -l /old
     exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 TERM=dumb \
-        chroot "$2/root" /bin/bash /inside' lab "$base" "$work"
+        /bin/bash /inside' lab "$base" "$work"

@@ -41,7 +41,7 @@ drop_in() { # UNIT TEXT
 step "no subordinate ids"
 cp /etc/subuid /lab/subuid
 sed -i /sandboxd-box/d /etc/subuid
-refuses 'subordinate ids'
+refuses 'add-subuids'
 cp /lab/subuid /etc/subuid
 works
 
@@ -62,7 +62,7 @@ works
 step "no image"
 mv /var/lib/sandboxd/images /var/lib/sandboxd/images.away
 drop_in sandboxd-base-image.service '[Service]\nExecStart=\nExecStart=/bin/true\n'
-refuses 'image'
+refuses 'is not in .*images.*makes it'
 rm -r /run/systemd/system/sandboxd-base-image.service.d /var/lib/sandboxd/images
 systemctl daemon-reload
 mv /var/lib/sandboxd/images.away /var/lib/sandboxd/images
