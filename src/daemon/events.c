@@ -98,33 +98,38 @@ void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata)
         manager_update_status(m);
 }
 
-void manager_on_session(SessionManager *sm, SessionEvent event, Session *s, void *userdata) {
+static void log_exec(const Session *s, const Exec *e) {
+        char code[16];
+
+        (void) snprintf(code, sizeof code, "%d", e->exit_code);
+        log_event(LOG_INFO, &MESSAGE_EXEC_FINISHED,
+                LOG_FIELDS({ "SESSION_ID", s->id }, { "EXEC_ID", e->id }, { "REQUEST_ID", e->request_id },
+                        { "REASON", exec_reason_text(e->reason) }, { "EXIT_CODE", code }),
+                "Command in session %s ended: %s, exit code %d, %llu ms", s->id, exec_reason_text(e->reason),
+                e->exit_code, (unsigned long long) ((e->ended - e->started) / USEC_PER_MSEC));
+}
+
+void manager_on_session(SessionManager *sm, SessionEvent event, Session *s, const Exec *e, void *userdata) {
         Manager *m = userdata;
 
         (void) sm;
-        if (event == SESSION_EVENT_NEW) {
+        switch (event) {
+        case SESSION_EVENT_NEW:
                 log_event(LOG_INFO, &MESSAGE_SESSION_CREATED,
                         LOG_FIELDS({ "SESSION_ID", s->id }, { "SANDBOXD_OWNER", s->owner }), "Session %s created (%s)",
                         s->id, s->from_pool ? "from pool" : "on demand");
                 bus_session_new(m->bus, s);
-        } else {
+                break;
+        case SESSION_EVENT_REMOVED:
                 log_event(LOG_INFO, &MESSAGE_SESSION_ENDED,
                         LOG_FIELDS({ "SESSION_ID", s->id }, { "REASON", session_end_reason_text(s->end_reason) },
                                 { "SANDBOXD_OWNER", s->owner }),
                         "Session %s ended: %s", s->id, session_end_reason_text(s->end_reason));
                 bus_session_removed(m->bus, s);
+                break;
+        case SESSION_EVENT_EXEC:
+                log_exec(s, e);
+                break;
         }
         manager_update_status(m);
-}
-
-void manager_on_exec(const Session *s, const Exec *e, const char *request_id, void *userdata) {
-        char code[16];
-
-        (void) userdata;
-        (void) snprintf(code, sizeof code, "%d", e->exit_code);
-        log_event(LOG_INFO, &MESSAGE_EXEC_FINISHED,
-                LOG_FIELDS({ "SESSION_ID", s->id }, { "EXEC_ID", e->id }, { "REQUEST_ID", request_id },
-                        { "REASON", exec_reason_text(e->reason) }, { "EXIT_CODE", code }),
-                "Command in session %s ended: %s, exit code %d, %llu ms", s->id, exec_reason_text(e->reason),
-                e->exit_code, (unsigned long long) ((e->ended - e->started) / USEC_PER_MSEC));
 }

@@ -200,8 +200,6 @@ static int make_parts(Manager *m) {
                 .backend = m->backend,
                 .server = m->server,
                 .started = clock_monotonic(),
-                .exec_done = manager_on_exec,
-                .userdata = m,
         };
         return 0;
 }

@@ -62,6 +62,5 @@ int manager_resolve_image(const char *name, char folder[static IMAGE_NAME_MAX], 
 /* events.c: what happens, for the log, the bus and the service manager */
 void manager_on_backend(Backend *b, void *userdata);
 void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata);
-void manager_on_session(SessionManager *sm, SessionEvent event, Session *s, void *userdata);
-void manager_on_exec(const Session *s, const Exec *e, const char *request_id, void *userdata);
+void manager_on_session(SessionManager *sm, SessionEvent event, Session *s, const Exec *e, void *userdata);
 void manager_update_status(Manager *m);

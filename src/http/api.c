@@ -12,6 +12,13 @@ const HttpRoute http_api_routes[] = {
         { "PATCH",  "/v1/sessions/{}",          256 * KIB,         0,               http_session_patch },
         { "DELETE", "/v1/sessions/{}",          0,                 0,               http_session_delete },
         { "POST",   "/v1/sessions/{}/exec",     HTTP_BODY_SETTING, 0,               http_exec },
+        { "GET",    "/v1/sessions/{}/execs",             0,         0, http_exec_list },
+        { "GET",    "/v1/sessions/{}/execs/{}",          0,         0, http_exec_show },
+        { "GET",    "/v1/sessions/{}/execs/{}/output",   0,         0, http_exec_output },
+        { "POST",   "/v1/sessions/{}/execs/{}/signal",   4 * KIB,   0, http_exec_signal },
+        { "POST",   "/v1/sessions/{}/execs/{}/stdin",    UINT64_MAX - 1, HTTP_ROUTE_STREAM, http_exec_stdin },
+        { "POST",   "/v1/sessions/{}/execs/{}/resize",   4 * KIB,   0, http_exec_resize },
+        { "GET",    "/v1/sessions/{}/execs/{}/tty",      0,         0, http_exec_tty },
         { "GET",    "/v1/workers",              0,                 0,               http_worker_list },
         { "POST",   "/v1/workers/{}/drain",     0,                 0,               http_worker_drain },
         { "POST",   "/v1/workers/{}/undrain",   0,                 0,               http_worker_undrain },
@@ -26,6 +33,20 @@ Session *http_find_session(HttpRequest *r, HttpApi *api) {
         int k = session_find(api->sessions, http_request_parameter(r, 0), http_request_owner(r), &s, &error);
         if (k == 0)
                 return s;
+        http_answer_error(r, &error, k);
+        return NULL;
+}
+
+Exec *http_find_exec(HttpRequest *r, HttpApi *api) {
+        Session *s = http_find_session(r, api);
+        Error error = { 0 };
+        Exec *e;
+
+        if (!s)
+                return NULL;
+        int k = session_find_exec(s, http_request_parameter(r, 1), &e, &error);
+        if (k == 0)
+                return e;
         http_answer_error(r, &error, k);
         return NULL;
 }

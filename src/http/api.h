@@ -14,10 +14,6 @@ typedef struct HttpApi {
         HttpServer *server;       /* borrowed */
         usec_t started;           /* monotonic */
 
-        /* told after a command has ended, for the log; @session may have ended */
-        void (*exec_done)(const Session *s, const Exec *e, const char *request_id, void *userdata);
-        void *userdata;
-
         uint64_t n_created, n_execs; /* since the start */
 } HttpApi;
 
@@ -32,7 +28,19 @@ HttpHandler http_health;
 HttpHandler http_metrics;
 HttpHandler http_session_create, http_session_list, http_session_show, http_session_patch, http_session_delete;
 HttpHandler http_exec;
+HttpHandler http_exec_list, http_exec_show, http_exec_output, http_exec_signal, http_exec_stdin, http_exec_resize;
+HttpHandler http_exec_tty;
 HttpHandler http_worker_list, http_worker_drain, http_worker_undrain;
 
 /* The session that the path's first parameter names and the request may use, or NULL after having answered. */
 Session *http_find_session(HttpRequest *r, HttpApi *api);
+
+/* The command that the path's second parameter names, or NULL after having answered. Borrowed. */
+Exec *http_find_exec(HttpRequest *r, HttpApi *api);
+
+/* stream.c: does the client want an event stream? */
+bool http_wants_events(const HttpRequest *r);
+/* Runs @spec and answers with its events; it ends when the client goes, unless it runs in the background. */
+void http_exec_stream(HttpRequest *r, HttpApi *api, Session *s, ExecSpec *spec);
+/* Answers with the events of a command from @from on. */
+void http_exec_follow(HttpRequest *r, Exec *e, uint64_t from, bool cancel);

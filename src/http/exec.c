@@ -4,15 +4,14 @@
 #include "http/api.h"
 
 typedef struct PendingExec {
-        HttpApi *api;
         HttpRequest *request;
-        Session *session; /* owned */
-        Exec *exec;       /* owned */
+        Exec *exec;        /* owned */
+        ExecReader reader; /* of one that has to be known to run */
 } PendingExec;
 
 static void pending_exec_free(PendingExec *p) {
+        exec_reader_detach(p->exec, &p->reader);
         (void) exec_unref(p->exec);
-        (void) session_unref(p->session);
         free(p);
 }
 
@@ -22,9 +21,7 @@ static void on_done(Exec *e, void *userdata) {
         if (e->error.kind != ERROR_NONE)
                 http_answer_error(p->request, &e->error, -EIO);
         else
-                http_answer_json(p->request, 200, exec_result(e));
-        if (p->api->exec_done)
-                p->api->exec_done(p->session, e, http_request_id(p->request), p->api->userdata);
+                http_answer_json(p->request, 200, exec_result(e, true));
         pending_exec_free(p);
 }
 
@@ -32,14 +29,61 @@ static void on_done(Exec *e, void *userdata) {
 static void on_cancelled(HttpRequest *r, void *userdata) {
         PendingExec *p = userdata;
 
+        (void) r;
         p->exec->done = NULL;
         exec_kill(p->exec, EXEC_CANCELLED);
-        if (p->api->exec_done) {
-                p->exec->reason = EXEC_CANCELLED;
-                p->exec->ended = clock_monotonic();
-                p->api->exec_done(p->session, p->exec, http_request_id(r), p->api->userdata);
-        }
         pending_exec_free(p);
+}
+
+static void run_and_wait(HttpRequest *r, HttpApi *api, Session *s, ExecSpec *spec) {
+        PendingExec *p = calloc(1, sizeof *p);
+        Error error = { 0 };
+
+        int k = p ? session_exec(s, spec, false, on_done, p, &p->exec, &error) : -ENOMEM;
+        if (k < 0) {
+                free(p);
+                http_answer_error(r, &error, k);
+                return;
+        }
+        p->request = r;
+        api->n_execs++;
+        http_request_defer(r, on_cancelled, p);
+}
+
+static void on_started(ExecReader *reader) {
+        PendingExec *p = CONTAINER_OF(reader, PendingExec, reader);
+        Exec *e = p->exec;
+
+        if (e->pid == 0 && !e->is_done)
+                return;
+        if (e->error.kind != ERROR_NONE)
+                http_answer_error(p->request, &e->error, -EIO);
+        else
+                http_answer_json(p->request, 202, exec_describe(e));
+        pending_exec_free(p);
+}
+
+static void on_start_cancelled(HttpRequest *r, void *userdata) {
+        (void) r;
+        pending_exec_free(userdata); /* it goes on */
+}
+
+/* Answers once the command is known to run; it goes on by itself. */
+static void start_background(HttpRequest *r, HttpApi *api, Session *s, ExecSpec *spec) {
+        PendingExec *p = calloc(1, sizeof *p);
+        Error error = { 0 };
+
+        int k = p ? session_exec(s, spec, true, NULL, NULL, &p->exec, &error) : -ENOMEM;
+        if (k < 0) {
+                free(p);
+                http_answer_error(r, &error, k);
+                return;
+        }
+        api->n_execs++;
+        p->request = r;
+        p->reader.wake = on_started;
+        exec_reader_attach(p->exec, &p->reader, UINT64_MAX); /* reads nothing, holds nothing up */
+        http_request_defer(r, on_start_cancelled, p);
 }
 
 void http_exec(HttpRequest *r, void *userdata) {
@@ -52,18 +96,16 @@ void http_exec(HttpRequest *r, void *userdata) {
 
         if (!s)
                 return;
-        PendingExec *p = calloc(1, sizeof *p);
-        int k = p ? exec_spec_read(&spec, body, length, &error) : -ENOMEM;
-        if (k == 0)
-                k = session_exec(s, &spec, on_done, p, &p->exec, &error);
+        int k = exec_spec_read(&spec, body, length, &error);
         if (k < 0) {
-                free(p);
                 http_answer_error(r, &error, k);
                 return;
         }
-        p->api = api;
-        p->request = r;
-        p->session = session_ref(s);
-        api->n_execs++;
-        http_request_defer(r, on_cancelled, p);
+        spec.request_id = http_request_id(r);
+        if (http_wants_events(r))
+                http_exec_stream(r, api, s, &spec);
+        else if (spec.background || spec.pty)
+                start_background(r, api, s, &spec);
+        else
+                run_and_wait(r, api, s, &spec);
 }

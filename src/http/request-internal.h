@@ -54,6 +54,8 @@ struct HttpRequest {
 
         HttpStreamRead *stream_read; /* of an answer that is being streamed */
         bool stream_ended;
+        HttpUpgraded *upgraded;
+        void *upgrade_userdata;
         HttpBodyWrite *body_write;
         void *body_userdata;
         bool body_ended;

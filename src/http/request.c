@@ -336,3 +336,28 @@ void http_body_wake(HttpRequest *r) {
         if (!r->answered)
                 http_request_resume(r);
 }
+
+/* --- another protocol on the same connection --- */
+
+static void on_upgrade(void *cls, struct MHD_Connection *connection, void *context, const char *extra,
+        size_t extra_length, MHD_socket sock, struct MHD_UpgradeResponseHandle *handle) {
+        HttpRequest *r = cls;
+
+        (void) connection;
+        (void) context;
+        r->upgraded(sock, extra, extra_length, handle, r->upgrade_userdata);
+}
+
+void http_upgrade(HttpRequest *r, const char *protocol, HttpUpgraded *upgraded, void *userdata) {
+        struct MHD_Response *response = MHD_create_response_for_upgrade(on_upgrade, r);
+
+        if (response)
+                (void) MHD_add_response_header(response, "Upgrade", protocol);
+        r->upgraded = upgraded;
+        r->upgrade_userdata = userdata;
+        answer(r, 101, response);
+}
+
+void http_upgrade_end(void *handle) {
+        (void) MHD_upgrade_action(handle, MHD_UPGRADE_ACTION_CLOSE);
+}

@@ -67,3 +67,11 @@ void http_stream_wake(HttpRequest *r);
 typedef size_t HttpBodyWrite(HttpRequest *r, const char *data, size_t size, void *userdata);
 void http_body_receive(HttpRequest *r, HttpBodyWrite *write, void *userdata);
 void http_body_wake(HttpRequest *r);
+
+/* --- another protocol on the same connection --- */
+
+/* Hands the socket over. @extra: bytes that came behind the head, borrowed. @end has to be called with @handle once,
+ * when the socket is not used any more; it is closed then. The request is gone when this is called. */
+typedef void HttpUpgraded(int sock, const char *extra, size_t extra_length, void *handle, void *userdata);
+void http_upgrade(HttpRequest *r, const char *protocol, HttpUpgraded *upgraded, void *userdata);
+void http_upgrade_end(void *handle);

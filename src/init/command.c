@@ -4,6 +4,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -77,6 +78,8 @@ static int child(const Command *c, volatile InitStage *ret_stage) {
 
         *ret_stage = INIT_STAGE_FORK;
         if (setsid() < 0 || setrlimit(RLIMIT_RTTIME, &tag) < 0)
+                return -errno;
+        if (c->terminal && ioctl(c->streams[0], TIOCSCTTY, 0) < 0)
                 return -errno;
         for (int i = 0; i < 3; i++)
                 if (dup2(c->streams[i], i) < 0)

@@ -9,7 +9,8 @@ typedef struct Command {
         char **argv; /* ended by NULL */
         char **envp; /* ended by NULL */
         int streams[3];
-        uint64_t tag; /* marks all that descends from it, see sweep.h */
+        uint64_t tag;  /* marks all that descends from it, see sweep.h */
+        bool terminal; /* the streams are a terminal, which becomes the controlling one */
 } Command;
 
 /* Takes @strings apart: cwd, argv, env. The pointers are written to @vector, which has room for @argc + @envc + 2.

@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "init/command.h"
 #include "init/sweep.h"
+#include "init/terminal.h"
 
 /*
  * Process 1 of a sandbox, with the payload's id and no more rights than the payload, but out of its reach: its signals
@@ -42,9 +43,15 @@ static struct {
 } request;
 static char *vector[INIT_ARGC_MAX + INIT_ENVC_MAX + 2];
 
-static void tell(const InitEvent *e) {
-        if (send(INIT_CONTROL_FD, e, sizeof *e, MSG_NOSIGNAL) < 0 && errno != EINTR)
+static void tell_with(const InitEvent *e, int fd) {
+        struct iovec iov = { .iov_base = (void *) e, .iov_len = sizeof *e };
+
+        if (message_send(INIT_CONTROL_FD, &iov, 1, &fd, fd >= 0 ? 1 : 0) < 0)
                 _exit(EXIT_FAILURE); /* nobody is left to work for */
+}
+
+static void tell(const InitEvent *e) {
+        tell_with(e, -EBADF);
 }
 
 static Exec *find(uint32_t number) {
@@ -128,21 +135,40 @@ static void refuse(uint32_t exec, int error, InitStage stage) {
         tell(&e);
 }
 
-static void run_command(size_t length, const int streams[static 3]) {
+/* Starts what @c says. Returns its pid or -errno. */
+static pid_t start(Command *c, int *ret_master, InitStage *ret_stage) {
+        _cleanup_fd_ int slave = -EBADF;
+
+        if (request.head.flags & INIT_FLAG_PTY) {
+                *ret_stage = INIT_STAGE_TERMINAL;
+                int r = terminal_open(request.head.rows, request.head.columns, ret_master, &slave);
+                if (r < 0)
+                        return r;
+                c->terminal = true;
+                c->streams[0] = c->streams[1] = c->streams[2] = slave;
+        }
+        return command_start(c, ret_stage);
+}
+
+static void run_command(size_t length, const int *streams, size_t n_streams) {
+        _cleanup_fd_ int master = -EBADF;
         Exec *e = find(0);
         InitStage stage = INIT_STAGE_LIMIT;
-        Command c = { .streams = { streams[0], streams[1], streams[2] }, .tag = SWEEP_TAG(request.head.exec) };
+        Command c = { .tag = SWEEP_TAG(request.head.exec) };
 
         if (!e || request.head.exec == 0 || find(request.head.exec)) {
                 refuse(request.head.exec, -EAGAIN, stage);
                 return;
         }
         int r = command_parse(&request.head, request.strings, length, vector, &c);
+        if (r == 0 && n_streams != (request.head.flags & INIT_FLAG_PTY ? 0 : 3))
+                r = -EBADMSG;
         if (r < 0) {
                 refuse(request.head.exec, r, INIT_STAGE_FORK);
                 return;
         }
-        pid_t pid = command_start(&c, &stage);
+        memcpy(c.streams, streams, n_streams * sizeof *streams);
+        pid_t pid = start(&c, &master, &stage);
         if (pid < 0) {
                 refuse(request.head.exec, pid, stage);
                 return;
@@ -151,7 +177,7 @@ static void run_command(size_t length, const int streams[static 3]) {
         n_execs++;
         if (request.head.flags & INIT_FLAG_STARTED) {
                 InitEvent event = { .type = INIT_STARTED, .exec = e->number, .pid = pid };
-                tell(&event);
+                tell_with(&event, master);
         }
 }
 
@@ -177,8 +203,8 @@ static void serve(void) {
         if (n <= 0)
                 _exit(EXIT_SUCCESS); /* process 1 takes all others with it */
         if ((size_t) n >= sizeof request.head) {
-                if (request.head.type == INIT_EXEC && n_fds == 3)
-                        run_command((size_t) n - sizeof request.head, fds);
+                if (request.head.type == INIT_EXEC)
+                        run_command((size_t) n - sizeof request.head, fds, n_fds);
                 else if (request.head.type == INIT_SIGNAL)
                         send_signal();
         }

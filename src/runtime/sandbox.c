@@ -88,7 +88,7 @@ static SandboxJob *find_job(const Sandbox *s, uint32_t number) {
 }
 
 /* What comes from inside is not to be trusted: anything that is not of the protocol ends the sandbox. */
-static int handle_event(Sandbox *s, const InitEvent *e) {
+static int handle_event(Sandbox *s, const InitEvent *e, int *fd) {
         SandboxJob *j;
 
         switch (e->type) {
@@ -107,7 +107,7 @@ static int handle_event(Sandbox *s, const InitEvent *e) {
                 j = find_job(s, e->exec);
                 if (!j || !j->started || e->pid <= 1)
                         return j ? -EBADMSG : 0;
-                j->started(j, e);
+                j->started(j, e, fd);
                 return 0;
         case INIT_REFUSED:
                 if (e->stage == 0 || e->stage >= INIT_STAGE_MAX_ || e->error <= 0 || e->error >= 4096)
@@ -143,14 +143,23 @@ static int on_control(sd_event_source *source, int fd, uint32_t revents, void *u
                 ssize_t n = message_recv(fd, &e, sizeof e, fds, &n_fds, MSG_DONTWAIT);
                 if (n == -EAGAIN)
                         break;
-                if (n > 0)
-                        fds_close(fds, n_fds); /* nobody in there has a descriptor to give us */
-                r = n == sizeof e ? handle_event(s, &e) : -EPIPE;
+                if (n != sizeof e) {
+                        if (n > 0)
+                                fds_close(fds, n_fds);
+                        r = -EPIPE;
+                        break;
+                }
+                for (size_t k = n_fds; k < MESSAGE_FDS_MAX; k++)
+                        fds[k] = -EBADF;
+                r = handle_event(s, &e, &fds[0]);
+                fds_close(fds, n_fds);
         }
         if (r < 0) {
-                if (r == -EBADMSG && s->error == 0) {
-                        s->error = r;
-                        (void) snprintf(s->error_text, sizeof s->error_text, "process 1 does not keep to the protocol");
+                if (s->error == 0 && (r == -EBADMSG || s->state == SANDBOX_STARTING)) {
+                        s->error = r == -EBADMSG ? r : -ECHILD;
+                        (void) snprintf(s->error_text, sizeof s->error_text, "%s",
+                                r == -EBADMSG ? "process 1 does not keep to the protocol"
+                                              : "process 1 was killed while it began");
                 }
                 backend_kill(s->backend, s);
                 sandbox_set_state(s, SANDBOX_DYING);
@@ -180,7 +189,8 @@ bool sandbox_is_alive(const Sandbox *s) {
         return s->state == SANDBOX_READY && s->control >= 0 && poll(&p, 1, 0) == 0;
 }
 
-int sandbox_run(Sandbox *s, SandboxJob *j, InitRequest *request, const char *strings, const int streams[static 3]) {
+int sandbox_run(
+        Sandbox *s, SandboxJob *j, InitRequest *request, const char *strings, const int *streams, size_t n_streams) {
         if (s->state != SANDBOX_READY || s->control < 0)
                 return -ENOTCONN;
         if (s->n_jobs >= INIT_EXECS_MAX)
@@ -192,7 +202,7 @@ int sandbox_run(Sandbox *s, SandboxJob *j, InitRequest *request, const char *str
                 { .iov_base = request, .iov_len = sizeof *request },
                 { .iov_base = (void *) strings, .iov_len = request->length },
         };
-        int r = message_send(s->control, iov, 2, streams, 3);
+        int r = message_send(s->control, iov, 2, streams, n_streams);
         if (r < 0)
                 return r;
         j->number = request->exec;

@@ -31,8 +31,9 @@ typedef void SandboxNotify(Sandbox *s, void *userdata);
 
 /* A command that runs in a sandbox: gets the events of process 1 that are about it, checked for their form. */
 struct SandboxJob {
-        uint32_t number;                                    /* given by sandbox_run() */
-        void (*started)(SandboxJob *j, const InitEvent *e); /* may be NULL */
+        uint32_t number; /* given by sandbox_run() */
+        /* may be NULL. @fd: descriptor that came with it, or -EBADF; closed afterwards unless taken out */
+        void (*started)(SandboxJob *j, const InitEvent *e, int *fd);
         void (*refused)(SandboxJob *j, const InitEvent *e);
         void (*exited)(SandboxJob *j, const InitEvent *e);
         void (*lost)(SandboxJob *j); /* the sandbox died under it */
@@ -92,10 +93,11 @@ void sandbox_set_state(Sandbox *s, SandboxState state);
 /* Is it ready and process 1 alive now? Asks the kernel, not only what has been told. */
 bool sandbox_is_alive(const Sandbox *s);
 
-/* Runs a command. @request is filled but for type and number, @strings as it says; @streams: stdin, stdout, stderr,
- * borrowed. On success @j is linked to the sandbox until refused, exited or lost is called.
+/* Runs a command. @request is filled but for type and number, @strings as it says; @streams: stdin, stdout, stderr, or
+ * none for a terminal, borrowed. On success @j is linked to the sandbox until refused, exited or lost is called.
  * Returns 0, -ENOTCONN when it is not ready, -EMFILE when INIT_EXECS_MAX run, or -errno. */
-int sandbox_run(Sandbox *s, SandboxJob *j, InitRequest *request, const char *strings, const int streams[static 3]);
+int sandbox_run(
+        Sandbox *s, SandboxJob *j, InitRequest *request, const char *strings, const int *streams, size_t n_streams);
 
 /* Sends a signal to what @j started. Returns 0 or -errno. */
 int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope);

@@ -16,6 +16,7 @@ typedef struct EndedSession {
 
 typedef struct Announcement {
         Session *session; /* owned */
+        Exec *exec;       /* owned or NULL */
         SessionEvent event;
         TAILQ_ENTRY(Announcement) entry;
 } Announcement;
@@ -57,3 +58,4 @@ int session_new(
 int session_check_capacity(SessionManager *m, Error *error);
 Session *session_find_key(SessionManager *m, const char *owner, const char *key);
 void session_removed(Session *s);
+void session_announce_exec(Session *s, Exec *e);

@@ -19,6 +19,12 @@ static EndedSession *ended_free(EndedSession *e) {
         return NULL;
 }
 
+static void announcement_free(Announcement *a) {
+        (void) session_unref(a->session);
+        (void) exec_unref(a->exec);
+        free(a);
+}
+
 static int on_announce(sd_event_source *source, void *userdata) {
         SessionManager *m = userdata;
         Announcement *a;
@@ -27,24 +33,27 @@ static int on_announce(sd_event_source *source, void *userdata) {
         while ((a = TAILQ_FIRST(&m->announcements))) {
                 TAILQ_REMOVE(&m->announcements, a, entry);
                 if (m->notify)
-                        m->notify(m, a->event, a->session, m->userdata);
-                (void) session_unref(a->session);
-                free(a);
+                        m->notify(m, a->event, a->session, a->exec, m->userdata);
+                announcement_free(a);
         }
         (void) sd_event_source_set_enabled(m->announce, SD_EVENT_OFF);
         return 0;
 }
 
 /* Log and bus come when there is nothing more urgent: after the answer. */
-static void announce(Session *s, SessionEvent event) {
+static void announce(Session *s, SessionEvent event, Exec *e) {
         SessionManager *m = s->manager;
         Announcement *a = malloc(sizeof *a);
 
         if (!a)
                 return; /* out of memory: the log misses it */
-        *a = (Announcement){ .session = session_ref(s), .event = event };
+        *a = (Announcement){ .session = session_ref(s), .exec = e ? exec_ref(e) : NULL, .event = event };
         TAILQ_INSERT_TAIL(&m->announcements, a, entry);
         (void) sd_event_source_set_enabled(m->announce, SD_EVENT_ONESHOT);
+}
+
+void session_announce_exec(Session *s, Exec *e) {
+        announce(s, SESSION_EVENT_EXEC, e);
 }
 
 int session_manager_new(sd_event *event, Backend *backend, Pool *pool, const SessionSettings *settings,
@@ -88,8 +97,7 @@ SessionManager *session_manager_free(SessionManager *m) {
         session_end(s, SESSION_STOPPED);
         while ((a = TAILQ_FIRST(&m->announcements))) {
                 TAILQ_REMOVE(&m->announcements, a, entry);
-                (void) session_unref(a->session);
-                free(a);
+                announcement_free(a);
         }
         HASH_ITER(hh, m->ended, e, next_ended) {
                 HASH_DEL(m->ended, e);
@@ -264,6 +272,7 @@ int session_new(
         s->n_ref = 1;
         s->manager = m;
         LIST_INIT(&s->end_waiters);
+        TAILQ_INIT(&s->execs);
         s->created = clock_realtime();
         s->limits = spec->limits;
         s->from_pool = from_pool;
@@ -291,7 +300,7 @@ int session_new(
         if (s->key_index)
                 HASH_ADD_KEYPTR(by_key, m->by_key, s->key_index, strlen(s->key_index), s);
         m->n_sessions++;
-        announce(s, SESSION_EVENT_NEW);
+        announce(s, SESSION_EVENT_NEW, NULL);
         *ret = take_ptr(s);
         return 0;
 }
@@ -324,7 +333,7 @@ void session_removed(Session *s) {
                 HASH_DELETE(by_key, m->by_key, s);
         m->n_sessions--;
         remember_end(s);
-        announce(s, SESSION_EVENT_REMOVED);
+        announce(s, SESSION_EVENT_REMOVED, NULL);
         (void) session_unref(s); /* the table's reference; session_end() holds another */
         creations_retry(m);
 }

@@ -18,10 +18,11 @@ typedef struct SessionSettings {
 typedef enum SessionEvent {
         SESSION_EVENT_NEW,
         SESSION_EVENT_REMOVED, /* @s->end_reason says why */
+        SESSION_EVENT_EXEC,    /* @e has ended */
 } SessionEvent;
 
-/* Called after the client's answer has left. */
-typedef void SessionNotify(SessionManager *m, SessionEvent event, Session *s, void *userdata);
+/* Called after the client's answer has left. @e: the command, or NULL. */
+typedef void SessionNotify(SessionManager *m, SessionEvent event, Session *s, const Exec *e, void *userdata);
 
 /* Finds the folder of the image that a client named. Returns 0, or -errno with @error set. */
 typedef int ImageResolve(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error);

@@ -6,6 +6,9 @@
 #include "runtime/backend.h"
 #include "session/manager-internal.h"
 
+#define ENDED_EXECS_MAX 32U
+#define LOG_BYTES_MAX (16 * MIB)
+
 const char *session_end_reason_text(SessionEndReason reason) {
         static const char *const texts[] = {
 #define SESSION_END_TEXT(name, text) [SESSION_##name] = text,
@@ -21,11 +24,21 @@ Session *session_ref(Session *s) {
         return s;
 }
 
+static void forget_exec(Session *s, Exec *e) {
+        TAILQ_REMOVE(&s->execs, e, entry);
+        s->n_execs--;
+        (void) exec_unref(e);
+}
+
 Session *session_unref(Session *s) {
+        Exec *e;
+
         if (!s || --s->n_ref > 0)
                 return NULL;
 
         assert(LIST_EMPTY(&s->end_waiters));
+        while ((e = TAILQ_FIRST(&s->execs)))
+                forget_exec(s, e);
         s->deadline_source = sd_event_source_disable_unref(s->deadline_source);
         if (s->sandbox)
                 sandbox_set_owner(s->sandbox, NULL, NULL);
@@ -67,10 +80,48 @@ void session_set_metadata(Session *s, json_t *metadata) {
         s->metadata = json_incref(metadata);
 }
 
-int session_exec(Session *s, ExecSpec *spec, ExecDone *done, void *userdata, Exec **ret, Error *error) {
-        int r = s->ended ? -ENOTCONN
-                         : exec_start(s->manager->event, s->sandbox, spec, s->env, done, userdata, ret, error);
+/* Only so many of those that ended are kept, and only so much of their output. */
+static void forget_old_execs(Session *s) {
+        Exec *e, *next;
+        uint64_t bytes = 0;
+        unsigned n = 0;
 
+        TAILQ_FOREACH(e, &s->execs, entry) {
+                bytes += e->log.size;
+                n += e->is_done;
+        }
+        for (e = TAILQ_FIRST(&s->execs); e && (n > ENDED_EXECS_MAX || bytes > LOG_BYTES_MAX); e = next) {
+                next = TAILQ_NEXT(e, entry);
+                if (!e->is_done || !LIST_EMPTY(&e->readers))
+                        continue;
+                bytes -= e->log.size;
+                n--;
+                forget_exec(s, e);
+        }
+}
+
+static void on_exec_ended(Exec *e, void *userdata) {
+        Session *s = userdata;
+
+        session_announce_exec(s, e);
+        (void) session_unref(s);
+}
+
+int session_exec(Session *s, ExecSpec *spec, bool follow, ExecDone *done, void *userdata, Exec **ret, Error *error) {
+        bool keeps_log = follow || spec->background || spec->pty;
+
+        int r = s->ended ? -ENOTCONN
+                         : exec_start(
+                                   s->manager->event, s->sandbox, spec, s->env, keeps_log, done, userdata, ret, error);
+        if (r >= 0) {
+                (*ret)->session_done = on_exec_ended;
+                (*ret)->session_userdata = session_ref(s);
+        }
+        if (r >= 0 && keeps_log) {
+                forget_old_execs(s);
+                TAILQ_INSERT_TAIL(&s->execs, exec_ref(*ret), entry);
+                s->n_execs++;
+        }
         if (r != -ENOTCONN)
                 return r;
         r = error_set(error, ERROR_SESSION_ENDED, "The session has ended.");
@@ -78,6 +129,19 @@ int session_exec(Session *s, ExecSpec *spec, ExecDone *done, void *userdata, Exe
                 (void) strncpy(error->reason, session_end_reason_text(s->ended ? s->end_reason : SESSION_LOST),
                         sizeof error->reason - 1);
         return r;
+}
+
+int session_find_exec(const Session *s, const char *id, Exec **ret, Error *error) {
+        Exec *e;
+
+        TAILQ_FOREACH(e, &s->execs, entry)
+        if (strcmp(e->id, id) == 0) {
+                *ret = e;
+                return 0;
+        }
+        return error_set_field(error, ERROR_NOT_FOUND, "exec_id", NULL,
+                "There is no command with this id: it was not run in the background or followed, or it ended long "
+                "ago.");
 }
 
 /* Nothing of it runs any more. */

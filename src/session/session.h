@@ -51,6 +51,8 @@ struct Session {
         usec_t deadline; /* monotonic */
         sd_event_source *deadline_source;
         LIST_HEAD(, SessionEndWaiter) end_waiters;
+        TAILQ_HEAD(, Exec) execs; /* that run, and those that ended last; each with a reference */
+        unsigned n_execs;
         UT_hash_handle by_id, by_key;
         char *key_index; /* owned: owner and key */
         unsigned n_announcements;
@@ -65,8 +67,12 @@ int session_set_timeout(Session *s, usec_t timeout);
 
 void session_set_metadata(Session *s, json_t *metadata);
 
-/* Runs a command in it; see exec_start(). -EOWNERDEAD with @error set when the session has ended. */
-int session_exec(Session *s, ExecSpec *spec, ExecDone *done, void *userdata, Exec **ret, Error *error);
+/* Runs a command in it; see exec_start(). @follow: its output will be read as it comes. -EOWNERDEAD with @error set
+ * when the session has ended. */
+int session_exec(Session *s, ExecSpec *spec, bool follow, ExecDone *done, void *userdata, Exec **ret, Error *error);
+
+/* Finds one of its commands. @ret: borrowed. Returns 0 or -ENOENT with @error set. */
+int session_find_exec(const Session *s, const char *id, Exec **ret, Error *error);
 
 /* Ends it and all that runs in it. It is not found any more from here on. */
 void session_end(Session *s, SessionEndReason reason);

@@ -198,13 +198,6 @@ int cgroup_leaf_open(const CgroupTree *t, unsigned slot, const Limits *limits, c
         return take_fd(leaf);
 }
 
-int cgroup_leaf_kill(const CgroupTree *t, unsigned slot) {
-        char path[48];
-
-        (void) snprintf(path, sizeof path, LEAF_FORMAT "/cgroup.kill", slot);
-        return file_write(t->fd, path, "1");
-}
-
 void cgroup_leaf_remove(const CgroupTree *t, unsigned slot) {
         char name[32];
 

@@ -33,8 +33,5 @@ void cgroup_tree_close(CgroupTree *t);
  * Returns an O_PATH descriptor (owned by the caller) or -errno. */
 int cgroup_leaf_open(const CgroupTree *t, unsigned slot, const Limits *limits, const Limits *now);
 
-/* Kills all processes in it at once. Returns 0 or -errno. */
-int cgroup_leaf_kill(const CgroupTree *t, unsigned slot);
-
 /* Removes it; it has to be empty. */
 void cgroup_leaf_remove(const CgroupTree *t, unsigned slot);

@@ -227,10 +227,8 @@ static void slot_kill(Spawner *s, Slot *slot) {
                 return;
 
         slot->state = SLOT_DYING;
-        /* process 1 takes all others of its pid namespace with it; the cgroup is killed too since that reaches them
-         * side by side, which is faster when they are many */
-        if (s->cgroup.fd >= 0)
-                (void) cgroup_leaf_kill(&s->cgroup, slot_index(&s->table, slot));
+        /* process 1 takes all others of its pid namespace with it. Not cgroup.kill: since Linux 6.14 what is cloned
+         * into a leaf that was ever killed dies at once, and leaves are used again */
         if (syscall(SYS_pidfd_send_signal, slot->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
                 spawner_log(LOG_ERR, "Cannot kill sandbox %u: %s", slot_index(&s->table, slot), strerror(errno));
 }

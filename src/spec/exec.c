@@ -83,6 +83,55 @@ static int max_output_parse(const char *name, const json_t *value, void *ret, Er
         return r;
 }
 
+static int background_parse(const char *name, const json_t *value, void *ret, Error *error) {
+        return json_parse_boolean(name, value, &(*(ExecSpec **) ret)->background, error);
+}
+
+static int stdin_open_parse(const char *name, const json_t *value, void *ret, Error *error) {
+        return json_parse_boolean(name, value, &(*(ExecSpec **) ret)->stdin_open, error);
+}
+
+typedef struct Size {
+        uint64_t rows, columns;
+} Size;
+
+static int lines_parse(const char *name, const json_t *value, void *ret, Error *error) {
+        if (!json_is_integer(value) || json_integer_value(value) < 1 || json_integer_value(value) > TERMINAL_SIZE_MAX)
+                return error_set_field(error, ERROR_INVALID_VALUE, name, "1 to 1000",
+                        "\"%s\" has to be a whole number from 1 to 1000.", name);
+        *(uint64_t *) ret = (uint64_t) json_integer_value(value);
+        return 0;
+}
+
+int terminal_size_read(const char *name, const json_t *value, uint16_t *ret_rows, uint16_t *ret_columns, Error *error) {
+        static const JsonField size_fields[] = {
+                { "rows", lines_parse, offsetof(Size, rows) },
+                { "cols", lines_parse, offsetof(Size, columns) },
+                { 0 },
+        };
+        Size size = { 0 };
+
+        if (!json_is_object(value))
+                return error_set_field(error, ERROR_MALFORMED, name, NULL,
+                        "\"%s\" has to be an object with \"rows\" and \"cols\".", name);
+        int r = json_apply(value, size_fields, &size, error);
+        if (r < 0)
+                return r;
+        if (size.rows == 0 || size.columns == 0)
+                return error_set_field(
+                        error, ERROR_MALFORMED, name, NULL, "\"%s\" needs both \"rows\" and \"cols\".", name);
+        *ret_rows = (uint16_t) size.rows;
+        *ret_columns = (uint16_t) size.columns;
+        return 0;
+}
+
+static int pty_parse(const char *name, const json_t *value, void *ret, Error *error) {
+        ExecSpec *e = *(ExecSpec **) ret;
+
+        e->pty = true;
+        return terminal_size_read(name, value, &e->rows, &e->columns, error);
+}
+
 static const JsonField fields[] = {
         { "command", borrow, offsetof(Members, command) },
         { "argv", borrow, offsetof(Members, argv) },
@@ -93,6 +142,9 @@ static const JsonField fields[] = {
         { "timeout", timeout_parse, offsetof(Members, spec) },
         { "encoding", json_parse_text, offsetof(Members, encoding) },
         { "max_output", max_output_parse, offsetof(Members, spec) },
+        { "background", background_parse, offsetof(Members, spec) },
+        { "stdin_open", stdin_open_parse, offsetof(Members, spec) },
+        { "pty", pty_parse, offsetof(Members, spec) },
         { 0 },
 };
 
@@ -196,7 +248,6 @@ int exec_spec_read(ExecSpec *e, const char *text, size_t length, Error *error) {
         _cleanup_json_ json_t *object = NULL;
         _cleanup_(members_clear) Members m = { .spec = e };
 
-        e->timeout = EXEC_TIMEOUT_DEFAULT;
         int r = json_read_object(text, length, &object, error);
         if (r == 0)
                 r = json_apply(object, fields, &m, error);
@@ -205,6 +256,8 @@ int exec_spec_read(ExecSpec *e, const char *text, size_t length, Error *error) {
         if (!m.command == !m.argv)
                 return error_set_field(error, ERROR_MALFORMED, "command", NULL,
                         m.command ? "Give either \"command\" or \"argv\", not both." : "Give \"command\" or \"argv\".");
+        if (e->timeout == 0) /* what runs in the background, or a person uses, ends by itself or with the session */
+                e->timeout = e->background || e->pty ? USEC_INFINITY : EXEC_TIMEOUT_DEFAULT;
         r = parse_encoding("encoding", m.encoding, &e->base64, error);
         if (r == 0)
                 r = take_stdin(e, &m, error);
@@ -265,6 +318,10 @@ int exec_spec_encode(const ExecSpec *e, const json_t *session_env, char *buf, In
         put(&s, cwd, strlen(cwd));
         for (size_t i = 0; i < e->argc; i++)
                 put(&s, e->argv[i], strlen(e->argv[i]));
+        if (e->pty && !is_set_in(session_env, "TERM") && !is_set_in(e->env, "TERM")) {
+                put_variable(&s, "TERM", "xterm-256color");
+                envc++;
+        }
         for (const char *const *v = exec_environment; *v; v++)
                 if (!is_set_in(session_env, *v) && !is_set_in(e->env, *v)) {
                         put(&s, *v, strlen(*v));

@@ -21,7 +21,14 @@ typedef struct ExecSpec {
         usec_t timeout;
         uint64_t output_max; /* bytes a stream */
         bool base64;         /* the streams of the answer */
+        bool background;     /* outlives the request */
+        bool stdin_open;     /* more may follow */
+        bool pty;
+        uint16_t rows, columns; /* of the terminal */
+        const char *request_id; /* borrowed: for the log, or NULL */
 } ExecSpec;
+
+#define TERMINAL_SIZE_MAX 1000U
 
 void exec_spec_clear(ExecSpec *e);
 #define _cleanup_exec_spec_ _cleanup_(exec_spec_clear)
@@ -29,6 +36,9 @@ void exec_spec_clear(ExecSpec *e);
 /* Fills @e, whose output_max holds the default, from the body of a request.
  * Returns 0 or -errno with @error set. */
 int exec_spec_read(ExecSpec *e, const char *text, size_t length, Error *error);
+
+/* Reads {"rows","cols"}. */
+int terminal_size_read(const char *name, const json_t *value, uint16_t *ret_rows, uint16_t *ret_columns, Error *error);
 
 /* The environment that every command starts with. */
 extern const char *const exec_environment[];

@@ -96,6 +96,7 @@ typedef enum InitScope {
 } InitScope;
 
 #define INIT_FLAG_STARTED (1U << 0) /* the client wants INIT_STARTED, with the pid */
+#define INIT_FLAG_PTY (1U << 1)     /* a terminal of @rows and @columns is all three streams; INIT_STARTED brings its master */
 
 /* @argc and @envc strings follow, after the folder to start in, each ended by NUL: cwd argv... env... */
 typedef struct InitRequest {
@@ -107,6 +108,8 @@ typedef struct InitRequest {
         uint32_t argc;
         uint32_t envc;
         uint32_t length; /* bytes of strings */
+        uint16_t rows, columns;
+        uint32_t padding;
 } InitRequest;
 
 /* One message has to fit into a socket's default send buffer (net.core.wmem_default, 212,992 bytes). */
@@ -119,7 +122,7 @@ typedef struct InitRequest {
 typedef enum InitEventType {
         INIT_READY = 1, /* the sandbox is finished and may be used */
         INIT_BROKEN,    /* it could not be made: @error, @text names the step; it ends by itself */
-        INIT_STARTED,   /* @exec, @pid */
+        INIT_STARTED,   /* @exec, @pid; descriptor with INIT_FLAG_PTY: the master */
         INIT_REFUSED,   /* @exec, @error, @stage: the command could not be started */
         INIT_EXITED,    /* @exec, @status as wait(2) gives it, @cpu_usec, @max_rss; nothing of it runs any more */
         INIT_EVENT_MAX_,
@@ -130,6 +133,7 @@ typedef enum InitStage {
         INIT_STAGE_CWD,
         INIT_STAGE_EXECVE,
         INIT_STAGE_LIMIT, /* more than INIT_EXECS_MAX */
+        INIT_STAGE_TERMINAL,
         INIT_STAGE_MAX_,
 } InitStage;
 

@@ -1,0 +1,315 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "session/exec.h"
+
+#define READ_SIZE (64U * 1024U)
+#define READS_PER_TURN 8U
+#define PTMX_MAJOR 5U
+#define PTMX_MINOR 2U
+
+static void close_stream(Exec *e, int i) {
+        e->out_source[i] = sd_event_source_disable_unref(e->out_source[i]);
+        e->out[i] = fd_close(e->out[i]);
+}
+
+static void close_stdin(Exec *e) {
+        e->in_source = sd_event_source_disable_unref(e->in_source);
+        e->in = fd_close(e->in);
+        free(take_ptr(e->stdin_data));
+        e->stdin_length = e->stdin_sent = 0;
+}
+
+void exec_streams_close(Exec *e) {
+        close_stream(e, 0);
+        close_stream(e, 1);
+        close_stdin(e);
+}
+
+/* --- output --- */
+
+void exec_wake_readers(Exec *e) {
+        ExecReader *r, *next;
+
+        (void) exec_ref(e);
+        for (r = LIST_FIRST(&e->readers); r; r = next) {
+                next = LIST_NEXT(r, entry);
+                r->wake(r);
+        }
+        (void) exec_unref(e);
+}
+
+/* How much may be read before a reader would lose something. */
+static size_t room(const Exec *e) {
+        const ExecReader *r;
+        uint64_t from = UINT64_MAX;
+
+        if (!e->keeps_log)
+                return READ_SIZE;
+        LIST_FOREACH(r, &e->readers, entry)
+        if (r->offset < from)
+                from = r->offset;
+        /* what waits for the rest of its character comes on top */
+        size_t n = from == UINT64_MAX ? READ_SIZE : output_room(&e->log, from);
+        return n > 8 ? n - 8 : 0;
+}
+
+static void hold(Exec *e, bool held) {
+        if (e->held == held)
+                return;
+        e->held = held;
+        for (int i = 0; i < 2; i++)
+                if (e->out_source[i])
+                        (void) sd_event_source_set_enabled(e->out_source[i], held ? SD_EVENT_OFF : SD_EVENT_ON);
+}
+
+static void add(Exec *e, int i, const char *data, size_t length) {
+        /* no memory: counted as cut off, or missing */
+        if (e->keeps_log)
+                (void) output_add(&e->log, (OutputStream) i, data, length);
+        else
+                (void) capture_add(&e->capture[i], data, length);
+}
+
+/* Reads what is there. Returns true at the end of the stream. */
+static bool read_stream(Exec *e, int i, unsigned turns, bool *ret_any) {
+        static char buf[READ_SIZE]; /* one thread, never entered twice */
+
+        while (turns-- > 0 && e->out[i] >= 0) {
+                size_t n_room = room(e);
+                if (n_room == 0) {
+                        hold(e, true);
+                        return false;
+                }
+                ssize_t n = read(e->out[i], buf, MIN(sizeof buf, n_room));
+                if (n < 0)
+                        return errno != EAGAIN && errno != EINTR; /* a terminal ends with EIO */
+                if (n == 0)
+                        return true;
+                add(e, i, buf, (size_t) n);
+                *ret_any = true;
+        }
+        return false;
+}
+
+static int on_output(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Exec *e = userdata;
+        int i = source == e->out_source[0] ? 0 : 1;
+        bool any = false;
+
+        (void) fd;
+        (void) revents;
+        if (read_stream(e, i, READS_PER_TURN, &any))
+                close_stream(e, i);
+        if (any)
+                exec_wake_readers(e);
+        return 0;
+}
+
+void exec_streams_drain(Exec *e) {
+        bool any = false;
+
+        /* a reader that is behind may lose the oldest of it: the command is over and its pipes hold little */
+        for (int i = 0; i < 2; i++) {
+                if (!e->keeps_log || LIST_EMPTY(&e->readers))
+                        (void) read_stream(e, i, 1024, &any);
+                else {
+                        static char buf[READ_SIZE];
+                        ssize_t n;
+                        while (e->out[i] >= 0 && (n = read(e->out[i], buf, sizeof buf)) > 0)
+                                add(e, i, buf, (size_t) n);
+                }
+                if (e->keeps_log)
+                        (void) output_finish(&e->log, (OutputStream) i);
+        }
+}
+
+void exec_reader_attach(Exec *e, ExecReader *r, uint64_t from) {
+        r->offset = from;
+        LIST_INSERT_HEAD(&e->readers, r, entry);
+}
+
+void exec_reader_detach(Exec *e, ExecReader *r) {
+        if (!r->entry.le_prev)
+                return;
+        LIST_REMOVE(r, entry);
+        r->entry.le_prev = NULL;
+        if (e->held && room(e) > 0)
+                hold(e, false);
+}
+
+void exec_reader_advance(Exec *e, ExecReader *r, uint64_t offset) {
+        r->offset = offset;
+        if (e->held && room(e) >= e->log.max / 4)
+                hold(e, false);
+}
+
+/* --- input --- */
+
+/* Returns true when there is no more to write. */
+static bool write_given(Exec *e) {
+        while (e->stdin_sent < e->stdin_length) {
+                ssize_t n = write(e->in, e->stdin_data + e->stdin_sent, e->stdin_length - e->stdin_sent);
+                if (n < 0)
+                        return errno != EAGAIN && errno != EINTR; /* it does not want the rest: its business */
+                e->stdin_sent += (size_t) n;
+        }
+        return true;
+}
+
+static int on_input(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Exec *e = userdata;
+        bool broken = revents & (EPOLLERR | EPOLLHUP);
+
+        (void) fd;
+        if (e->stdin_data) {
+                if (!broken && !write_given(e))
+                        return 0;
+                if (broken || !e->stdin_open)
+                        close_stdin(e);
+                else
+                        free(take_ptr(e->stdin_data));
+        } else if (broken && !e->terminal)
+                close_stdin(e);
+        if (e->in_source)
+                (void) sd_event_source_set_enabled(source, SD_EVENT_OFF);
+        if (e->stdin_written) {
+                void (*written)(Exec *, void *) = take_ptr(e->stdin_written);
+                written(e, e->stdin_userdata);
+        }
+        return 0;
+}
+
+static int watch_input(Exec *e) {
+        if (e->in_source)
+                return sd_event_source_set_enabled(e->in_source, SD_EVENT_ON);
+        return sd_event_add_io(e->event, &e->in_source, e->in, EPOLLOUT, on_input, e);
+}
+
+static int no_stdin(Error *error) {
+        return error_set(error, ERROR_WRONG_STATE,
+                "The command takes no input: it has ended, its input is closed, or it was "
+                "started without \"stdin_open\" or \"pty\".");
+}
+
+ssize_t exec_write(Exec *e, const char *data, size_t length, void (*written)(Exec *e, void *userdata), void *userdata,
+        Error *error) {
+        if (e->in < 0 || e->is_done)
+                return no_stdin(error);
+        if (e->stdin_written)
+                return error_set(error, ERROR_WRONG_STATE, "Another request writes to this command just now.");
+
+        ssize_t n = e->stdin_data ? 0 : write(e->in, data, length); /* what came with the request goes first */
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+                close_stdin(e);
+                return no_stdin(error);
+        }
+        n = MAX(n, 0);
+        if ((size_t) n < length) {
+                int r = watch_input(e);
+                if (r < 0)
+                        return r;
+                e->stdin_written = written;
+                e->stdin_userdata = userdata;
+        }
+        return n;
+}
+
+void exec_write_cancel(Exec *e) {
+        e->stdin_written = NULL;
+}
+
+int exec_write_end(Exec *e, Error *error) {
+        if (e->in < 0 || e->is_done)
+                return no_stdin(error);
+        if (e->terminal) /* as the key that means "end of input" */
+                return write(e->in, "\4", 1) == 1 ? 0
+                                                  : error_set(error, ERROR_WRONG_STATE, "The terminal takes no input.");
+        if (e->stdin_data)
+                e->stdin_open = false; /* once what was given is written */
+        else
+                close_stdin(e);
+        return 0;
+}
+
+int exec_resize(Exec *e, uint16_t rows, uint16_t columns, Error *error) {
+        struct winsize size = { .ws_row = rows, .ws_col = columns };
+
+        if (!e->terminal)
+                return error_set(error, ERROR_WRONG_STATE, "The command has no terminal.");
+        if (e->out[0] < 0 || ioctl(e->out[0], TIOCSWINSZ, &size) < 0)
+                return error_set(error, ERROR_WRONG_STATE, "The command has ended.");
+        return 0;
+}
+
+/* --- opening --- */
+
+static int watch_output(Exec *e, int i) {
+        int r = fd_set_nonblock(e->out[i], true);
+
+        if (r >= 0)
+                r = sd_event_add_io(e->event, &e->out_source[i], e->out[i], EPOLLIN, on_output, e);
+        return r;
+}
+
+int exec_streams_open(Exec *e, const ExecSpec *spec, int theirs[static 3]) {
+        int p[2];
+
+        if (spec->pty)
+                return 0; /* comes from inside */
+        if (e->stdin_data || e->stdin_open) {
+                if (pipe2(p, O_CLOEXEC) < 0)
+                        return -errno;
+                theirs[0] = p[0];
+                e->in = p[1];
+                if (fd_set_nonblock(e->in, true) < 0)
+                        return -errno;
+        } else {
+                theirs[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+                if (theirs[0] < 0)
+                        return -errno;
+        }
+        for (int i = 0; i < 2; i++) {
+                if (pipe2(p, O_CLOEXEC) < 0)
+                        return -errno;
+                e->out[i] = p[0];
+                theirs[1 + i] = p[1];
+                int r = watch_output(e, i);
+                if (r < 0)
+                        return r;
+        }
+        return 0;
+}
+
+int exec_streams_begin(Exec *e) {
+        if (e->in < 0 || !e->stdin_data)
+                return 0;
+        if (!write_given(e))
+                return watch_input(e);
+        if (e->stdin_open)
+                free(take_ptr(e->stdin_data));
+        else
+                close_stdin(e);
+        return 0;
+}
+
+/* A descriptor from inside is nothing but the master of a terminal, or is not taken. */
+int exec_streams_attach_terminal(Exec *e, int master) {
+        struct stat st;
+        int number;
+
+        if (fstat(master, &st) < 0 || !S_ISCHR(st.st_mode) || st.st_rdev != makedev(PTMX_MAJOR, PTMX_MINOR) ||
+                ioctl(master, TIOCGPTN, &number) < 0)
+                return -EBADMSG;
+        e->out[0] = fcntl(master, F_DUPFD_CLOEXEC, 0);
+        e->in = fcntl(master, F_DUPFD_CLOEXEC, 0);
+        if (e->out[0] < 0 || e->in < 0)
+                return -errno;
+        int r = watch_output(e, 0);
+        return r < 0 ? r : exec_streams_begin(e);
+}
