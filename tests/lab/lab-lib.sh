@@ -12,8 +12,8 @@ lab_cache=${SANDBOXD_LAB_CACHE:-/var/tmp/sandboxd-test-lab}
 lab_suite=${SANDBOXD_LAB_SUITE:-$(. /etc/os-release && echo "${VERSION_CODENAME:-bookworm}")}
 
 case $lab_suite in
-    bookworm) lab_libraries="libcurl4 libmicrohttpd12 libhiredis0.14 libarchive13" ;;
-    *)        lab_libraries="libcurl4t64 libmicrohttpd12t64 libhiredis1.1.0 libarchive13t64" ;;
+    bookworm) lab_libraries="libcurl4 libmicrohttpd12 libhiredis0.14 libarchive13 libnettle8 libwslay1" ;;
+    *)        lab_libraries="libcurl4t64 libmicrohttpd12t64 libhiredis1.1.0 libarchive13t64 libnettle8t64 libwslay1" ;;
 esac
 # what the packages under test depend on, then what tests use
 lab_packages="systemd systemd-sysv dbus udev kmod libpam-systemd passwd uidmap
