@@ -16,6 +16,7 @@ LAYERS = [
     ["log", "error"],
     ["conf"],
     ["spec"],
+    ["fetch", "store"],
     ["runtime"],
     ["pool"],
     ["session"],
@@ -29,6 +30,7 @@ APART = {
     "spawner": {"base", "spec", "init"},
     "image": {"base", "log", "error"},
     "ctl": {"base", "spec", "error"},
+    "coord": {"base", "log", "error", "conf", "spec", "fetch", "store", "http"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')

@@ -14,7 +14,8 @@ typedef TAILQ_HEAD(FetchHandleList, FetchHandle) FetchHandleList;
 /* A curl handle with all options that never change; kept for the next request. */
 typedef struct FetchHandle {
         CURL *curl;
-        FetchServer *server; /* borrowed: whose options are set, or NULL */
+        FetchServer *server;           /* borrowed: whose options are set, or NULL */
+        struct curl_slist *connect_to; /* owned: curl keeps the pointer */
         TAILQ_ENTRY(FetchHandle) entry;
 } FetchHandle;
 
@@ -43,9 +44,8 @@ struct FetchServer {
         char *url;        /* owned: what curl gets */
         char *host;       /* owned, or NULL */
         char *path;       /* owned: of the socket, or NULL */
-        struct curl_slist *connect_to;
+        char *connect_to; /* owned: curl's rule that replaces the host by an address, or NULL */
         bool needs_address;
-        unsigned generation; /* of the options */
 };
 
 struct Fetch {
@@ -57,10 +57,11 @@ struct Fetch {
         struct curl_slist *headers;
         usec_t started, head_at;
         usec_t connect_deadline, head_deadline, deadline; /* monotonic, USEC_INFINITY for none */
-        unsigned n_connections; /* that the request was begun on */
-        bool repeatable;        /* may go out twice */
-        bool added;             /* curl has it */
+        unsigned n_connections;                           /* that the request was begun on */
+        bool repeatable;                                  /* may go out twice */
+        bool added;                                       /* curl has it */
         bool send_paused;
+        bool late;
         bool taken_over;
         int failure; /* negative: why it was given up, whatever curl says */
 
@@ -78,6 +79,7 @@ struct Fetch {
 CURLMcode fetcher_add(Fetcher *f, Fetch *fetch);
 void fetcher_remove(Fetcher *f, Fetch *fetch);
 void fetcher_run_soon(Fetcher *f);
+void fetcher_forget_socket(Fetcher *f, int fd);
 curl_socket_t fetcher_open_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *address);
 int fetcher_close_socket(void *userdata, curl_socket_t fd);
 

@@ -40,7 +40,7 @@ typedef struct FetchOps {
         ssize_t (*read)(Fetch *f, char *buf, size_t size, void *userdata);
         /* It is over. @result: 0 (the whole answer came), -ECONNREFUSED (there was no connection: the server has not
          * seen it), -ETIMEDOUT, -ECONNRESET (the connection broke), -EPROTO (the answer is not HTTP), -ENOMEM.
-         * Never called from within a call of ours. The request may be freed. */
+         * Never called from within a call of ours. The request may be freed, here and anywhere but in the others. */
         void (*done)(Fetch *f, int result, void *userdata);
 } FetchOps;
 
@@ -56,8 +56,8 @@ typedef struct FetchRequest {
         const char *target;         /* path and query, as they go on the wire */
         const FetchHeader *headers; /* copied */
         size_t n_headers;
-        const void *body;   /* the whole body, borrowed until the request ends; or NULL: @ops->read gives it */
-        uint64_t body_size; /* bytes; FETCH_SIZE_UNKNOWN: as many as @ops->read gives */
+        const void *body;        /* the whole body, borrowed until the request ends; or NULL: @ops->read gives it */
+        uint64_t body_size;      /* bytes; FETCH_SIZE_UNKNOWN: as many as @ops->read gives */
         usec_t connect_patience; /* for the connection */
         usec_t head_patience;    /* for the head of the answer, from the start; 0: for ever */
         usec_t patience;         /* for all of it; 0: for ever */
@@ -66,6 +66,7 @@ typedef struct FetchRequest {
 
 #define FETCH_SIZE_UNKNOWN UINT64_MAX
 
+/* Returns 0, -EHOSTUNREACH (the server has no address yet) or -ENOMEM. */
 int fetch_start(FetchServer *server, const FetchRequest *request, const FetchOps *ops, void *userdata, Fetch **ret);
 Fetch *fetch_free(Fetch *f);
 DEFINE_CLEANUP(Fetch, fetch_free);

@@ -19,8 +19,8 @@ static bool host_is_valid(const char *host) {
         size_t n = strlen(host);
 
         return n > 0 && n <= 253 && host[0] != '-' && host[0] != '.' &&
-                (is_numeric(host) ||
-                        strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == n);
+               (is_numeric(host) ||
+                       strspn(host, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_") == n);
 }
 
 /* HOST, HOST:PORT, [ADDRESS] or [ADDRESS]:PORT, with a final "/" at most. */
@@ -72,9 +72,9 @@ int fetch_server_new(Fetcher *f, const char *url, FetchServer **ret) {
                 s->path = strdup(url + 5);
                 s->url = strdup("http://localhost/");
         } else {
-                const char *authority = strncmp(url, "http://", 7) == 0 ? url + 7
-                        : strncmp(url, "https://", 8) == 0              ? url + 8
-                                                                        : NULL;
+                const char *authority = strncmp(url, "http://", 7) == 0    ? url + 7
+                                        : strncmp(url, "https://", 8) == 0 ? url + 8
+                                                                           : NULL;
                 if (!authority)
                         return -EINVAL;
                 r = read_authority(s, authority);
@@ -97,7 +97,7 @@ FetchServer *fetch_server_free(FetchServer *s) {
         TAILQ_FOREACH(h, &s->fetcher->spare, entry)
         if (h->server == s)
                 h->server = NULL;
-        curl_slist_free_all(s->connect_to);
+        free(s->connect_to);
         free(s->url);
         free(s->host);
         free(s->path);
@@ -114,24 +114,22 @@ bool fetch_server_needs_address(const FetchServer *s) {
 }
 
 int fetch_server_set_address(FetchServer *s, const char *address) {
-        bool v6 = strchr(address, ':');
         FetchHandle *h;
-        char rule[INET6_ADDRSTRLEN + 8];
+        char *rule;
 
         if (!is_numeric(address))
                 return -EINVAL;
-        (void) snprintf(rule, sizeof rule, v6 ? "::[%s]:" : "::%s:", address);
-        if (s->connect_to && strcmp(s->connect_to->data, rule) == 0)
-                return 0;
-        struct curl_slist *list = curl_slist_append(NULL, rule);
-        if (!list)
+        if (asprintf(&rule, strchr(address, ':') ? "::[%s]:" : "::%s:", address) < 0)
                 return -ENOMEM;
+        if (s->connect_to && strcmp(s->connect_to, rule) == 0) {
+                free(rule);
+                return 0;
+        }
+        free(s->connect_to);
+        s->connect_to = rule;
+        s->needs_address = false;
         TAILQ_FOREACH(h, &s->fetcher->spare, entry)
         if (h->server == s)
                 h->server = NULL; /* its options are set anew */
-        /* a request that goes on keeps its own pointer to the former list: it lives until no request does */
-        curl_slist_free_all(s->connect_to);
-        s->connect_to = list;
-        s->needs_address = false;
         return 0;
 }
