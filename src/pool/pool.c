@@ -97,7 +97,7 @@ static void on_member(Sandbox *s, void *userdata) {
         if (s->state == SANDBOX_DYING && was_starting)
                 return; /* told once it has ended */
 
-        _cleanup_(member_freep) Member *gone = m;
+        _cleanup_(member_freep) _unused_ Member *gone = m;
         if (was_starting) {
                 remove_starting(p, m);
                 p->backoff = p->backoff ? MIN(2 * p->backoff, BACKOFF_MAX_USEC) : BACKOFF_MIN_USEC;
