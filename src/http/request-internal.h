@@ -10,13 +10,15 @@
 /* Shared by server.c, request.c and connection.c only. */
 
 #define HTTP_PARAMETERS_MAX 3U
-#define HTTP_HEADERS_MAX 8U
+#define HTTP_HEADERS_MAX 96U
 
 typedef struct HttpConnection {
         HttpServer *server; /* borrowed */
         int fd;             /* borrowed from the library */
         bool busy;          /* a request is being read or served */
         bool reading;
+        usec_t held;     /* monotonic: since when it is not read from, for we are not ready; 0: it is */
+        char *target;    /* owned: of the request that is being read or served; kept on demand */
         usec_t since;    /* monotonic: accepted, or the last request ended */
         usec_t deadline; /* of the head or the body that is being read */
         TAILQ_ENTRY(HttpConnection) entry;
@@ -43,9 +45,9 @@ struct HttpRequest {
         bool answered;
         struct MHD_Response *response; /* owned, until it is queued */
         unsigned status;
-        struct {
+        struct HttpAnswerHeader {
                 char *name, *value;
-        } headers[HTTP_HEADERS_MAX];
+        } * headers; /* owned */
         unsigned n_headers;
 
         void (*cancelled)(HttpRequest *r, void *userdata);
@@ -59,6 +61,7 @@ struct HttpRequest {
         HttpBodyWrite *body_write;
         void *body_userdata;
         bool body_ended;
+        uint64_t body_paid; /* bytes of it that have bought time */
 };
 
 struct HttpServer {

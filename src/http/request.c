@@ -44,6 +44,7 @@ HttpRequest *http_request_free(HttpRequest *r) {
         }
         for (unsigned i = 0; i < HTTP_PARAMETERS_MAX; i++)
                 free(r->parameters[i]);
+        free(r->headers);
         free(r->method);
         free(r->owner);
         free(r->body);
@@ -92,6 +93,14 @@ const char *http_request_id(const HttpRequest *r) {
         return r->id;
 }
 
+const char *http_request_target(const HttpRequest *r) {
+        return r->client->target ? r->client->target : "";
+}
+
+const struct sockaddr *http_request_peer(const HttpRequest *r) {
+        return MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+}
+
 typedef struct EachArgument {
         int (*each)(const char *name, const char *value, void *userdata);
         void *userdata;
@@ -111,6 +120,14 @@ int http_request_each_argument(
         EachArgument e = { .each = each, .userdata = userdata };
 
         (void) MHD_get_connection_values(r->connection, MHD_GET_ARGUMENT_KIND, each_argument, &e);
+        return e.result;
+}
+
+int http_request_each_header(
+        const HttpRequest *r, int (*each)(const char *name, const char *value, void *userdata), void *userdata) {
+        EachArgument e = { .each = each, .userdata = userdata };
+
+        (void) MHD_get_connection_values(r->connection, MHD_HEADER_KIND, each_argument, &e);
         return e.result;
 }
 
@@ -135,10 +152,16 @@ int http_request_add_body(HttpRequest *r, const char *data, size_t size) {
 
 void http_request_set_header(HttpRequest *r, const char *name, const char *value) {
         for (const char *p = value; *p; p++)
-                if ((unsigned char) *p < ' ' || *p == 0x7f)
+                if (((unsigned char) *p < ' ' && *p != '\t') || *p == 0x7f)
                         return;
         if (r->n_headers == HTTP_HEADERS_MAX)
                 return;
+        if (r->n_headers % 8 == 0) {
+                void *p = reallocarray(r->headers, r->n_headers + 8, sizeof *r->headers);
+                if (!p)
+                        return;
+                r->headers = p;
+        }
         r->headers[r->n_headers].name = strdup(name);
         r->headers[r->n_headers].value = strdup(value);
         r->n_headers++;
@@ -148,10 +171,11 @@ enum MHD_Result http_request_queue(HttpRequest *r) {
         struct MHD_Response *response = take_ptr(r->response);
 
         (void) MHD_add_response_header(response, "X-Request-Id", r->id);
-        (void) MHD_add_response_header(response, "Cache-Control", "no-store");
         for (unsigned i = 0; i < r->n_headers; i++)
                 if (r->headers[i].name && r->headers[i].value)
                         (void) MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
+        if (!MHD_get_response_header(response, "Cache-Control"))
+                (void) MHD_add_response_header(response, "Cache-Control", "no-store");
         enum MHD_Result result = MHD_queue_response(r->connection, r->status, response);
         MHD_destroy_response(response);
         r->server->counters.answers[MIN(r->status / 100, 5U)]++;
@@ -279,6 +303,10 @@ void http_request_resume(HttpRequest *r) {
         r->hangup = sd_event_source_disable_unref(r->hangup);
         if (!r->suspended)
                 return;
+        if (r->client->held) { /* that was our time */
+                r->client->deadline += clock_monotonic() - r->client->held;
+                r->client->held = 0;
+        }
         r->suspended = false;
         MHD_resume_connection(r->connection);
         http_server_run_soon(r->server);
@@ -314,7 +342,7 @@ void http_stream_begin(HttpRequest *r, unsigned status, const char *content_type
         struct MHD_Response *response = MHD_create_response_from_callback(
                 length == HTTP_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : length, STREAM_BLOCK, read_stream, r, NULL);
 
-        if (response)
+        if (response && content_type)
                 (void) MHD_add_response_header(response, "Content-Type", content_type);
         r->stream_read = read;
         r->cancelled = cancelled;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "error/error.h"
@@ -18,6 +19,10 @@ const char *http_request_parameter(const HttpRequest *r, unsigned index);
 /* Of the query string, or NULL. Decoded. */
 const char *http_request_argument(const HttpRequest *r, const char *name);
 const char *http_request_header(const HttpRequest *r, const char *name);
+/* Path and query as they came, where the server keeps them. */
+const char *http_request_target(const HttpRequest *r);
+/* Where it came from. */
+const struct sockaddr *http_request_peer(const HttpRequest *r);
 /* The whole body. */
 const char *http_request_body(const HttpRequest *r, size_t *ret_length);
 /* Name of the key that it came with, or NULL. */
@@ -27,6 +32,10 @@ const char *http_request_id(const HttpRequest *r);
 
 /* Calls @each for all arguments of the query string; stops when it returns non-zero, and returns that. */
 int http_request_each_argument(
+        const HttpRequest *r, int (*each)(const char *name, const char *value, void *userdata), void *userdata);
+
+/* The same for the headers, as they came. */
+int http_request_each_header(
         const HttpRequest *r, int (*each)(const char *name, const char *value, void *userdata), void *userdata);
 
 /* Adds a header to the answer that will be given. @value is copied. Control characters make it be left out. */

@@ -11,11 +11,13 @@ static void drop_parameters(HttpRequest *r) {
         }
 }
 
-/* Returns 1 when @path is of the form of @pattern, 0 when not, -ENOMEM. */
+/* Returns 1 when @path is of the form of @pattern, 0 when not, -ENOMEM. A final "*" is whatever follows. */
 static int match(HttpRequest *r, const char *pattern, const char *path) {
         unsigned n = 0;
 
         while (*pattern) {
+                if (strcmp(pattern, "*") == 0)
+                        return 1;
                 if (pattern[0] == '{' && pattern[1] == '}') {
                         size_t length = strcspn(path, "/");
                         if (length == 0)
@@ -33,7 +35,8 @@ static int match(HttpRequest *r, const char *pattern, const char *path) {
 }
 
 static bool method_fits(const char *wanted, const char *method) {
-        return strcmp(wanted, method) == 0 || (strcmp(method, "HEAD") == 0 && strcmp(wanted, "GET") == 0);
+        return strcmp(wanted, "*") == 0 || strcmp(wanted, method) == 0 ||
+               (strcmp(method, "HEAD") == 0 && strcmp(wanted, "GET") == 0);
 }
 
 int http_route_find(HttpRequest *r, const char *path, Error *error) {

@@ -51,6 +51,7 @@ static void on_connection(
         TAILQ_REMOVE(&s->connections, c, entry);
         s->n_connections--;
         s->counters.connections = s->n_connections;
+        free(c->target);
         free(c);
         *context = NULL;
 }
@@ -74,7 +75,7 @@ static void close_late_ones(HttpServer *s) {
         HttpConnection *c;
 
         TAILQ_FOREACH(c, &s->connections, entry) {
-                bool late = c->busy ? c->reading && now > c->deadline
+                bool late = c->busy ? c->reading && !c->held && now > c->deadline
                                     : now > (c->deadline ? c->deadline : c->since + IDLE_PATIENCE_USEC);
                 if (late)
                         (void) shutdown(c->fd, SHUT_RDWR);
@@ -152,6 +153,7 @@ static int begin_request(HttpRequest *r, const char *path, const char *version, 
                 (void) snprintf(limit, sizeof limit, "%llu bytes", (unsigned long long) r->body_max);
                 return error_set_field(error, ERROR_TOO_LARGE, "body", limit, "The body is larger than %s.", limit);
         }
+        r->body_paid = size;
         r->client->reading = true;
         r->client->deadline = clock_monotonic() + BODY_PATIENCE_USEC + size / BODY_RATE_MIN * USEC_PER_SEC;
         return 0;
@@ -181,9 +183,14 @@ static bool receive_body(HttpRequest *r, const char *data, size_t *size) {
                 assert(taken <= *size);
                 r->body_used += taken;
                 *size -= taken;
-                r->client->deadline += taken / BODY_RATE_MIN * USEC_PER_SEC;
-                if (*size > 0 && !r->answered)
+                while (r->body_used >= r->body_paid + BODY_RATE_MIN) {
+                        r->body_paid += BODY_RATE_MIN;
+                        r->client->deadline += USEC_PER_SEC;
+                }
+                if (*size > 0 && !r->answered) {
+                        r->client->held = clock_monotonic();
                         http_request_suspend(r);
+                }
                 return true;
         }
         if (!r->body_ended) {
@@ -229,7 +236,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                         return MHD_YES;
         } else if (*upload_size > 0) {
                 /* what comes after a refusal is read and dropped, so that the client sees the answer */
-                if (!r->refused && http_request_add_body(r, upload, *upload_size) < 0)
+                if (!r->refused && !r->answered && http_request_add_body(r, upload, *upload_size) < 0)
                         refuse_body(r);
                 *upload_size = 0;
                 return MHD_YES;
@@ -245,6 +252,19 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                 return r->response ? http_request_queue(r) : MHD_NO;
         http_request_suspend(r);
         return MHD_YES;
+}
+
+/* The only one that sees the target before it is taken apart. */
+static void *on_target(void *cls, const char *target, struct MHD_Connection *connection) {
+        HttpServer *s = cls;
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+        HttpConnection *c = info->socket_context;
+
+        if (c && s->settings.keep_targets) {
+                free(c->target);
+                c->target = strdup(target);
+        }
+        return NULL;
 }
 
 static void on_completed(
@@ -362,9 +382,9 @@ static int start(HttpServer *s) {
         s->daemon = MHD_start_daemon(
                 MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
                 on_request, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
-                on_connection, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY,
-                MHD_OPTION_CONNECTION_LIMIT, 65536U, MHD_OPTION_CONNECTION_TIMEOUT, LIBRARY_TIMEOUT_SEC,
-                MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+                on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
+                (size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT, 65536U, MHD_OPTION_CONNECTION_TIMEOUT,
+                LIBRARY_TIMEOUT_SEC, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
         if (!s->daemon)
                 return -ENOMEM;
 

@@ -18,9 +18,10 @@ typedef enum HttpRouteFlags {
         HTTP_ROUTE_STREAM = 1 << 1, /* the handler gets the body piece by piece, see http_body_receive() */
 } HttpRouteFlags;
 
-/* A pattern's "{}" stands for one segment of the path, which the request keeps as parameter. */
+/* A pattern's "{}" stands for one segment of the path, which the request keeps as parameter; "*" at its end for any
+ * rest. The first row that fits is taken. */
 typedef struct HttpRoute {
-        const char *method;
+        const char *method; /* "*": any */
         const char *pattern;
         uint64_t body_max; /* bytes; HTTP_BODY_SETTING: the configured limit */
         HttpRouteFlags flags;
@@ -39,6 +40,7 @@ typedef struct HttpServerSettings {
         void *userdata; /* of handlers and authenticate */
         uint64_t body_max;
         unsigned connections_max;
+        bool keep_targets; /* for http_request_target() */
 } HttpServerSettings;
 
 typedef struct HttpCounters {
