@@ -112,10 +112,10 @@ static int read_offset(HttpRequest *r, const Exec *e, uint64_t *ret, Error *erro
                 from = last;
         if (from && parse_unsigned(from, ret) < 0)
                 return error_set_field(error, ERROR_MALFORMED, "from", NULL, "\"from\" has to be an offset in bytes.");
-        if (*ret > e->log.next)
+        if (*ret > output_end(&e->log))
                 return error_set_field(error, ERROR_INVALID_VALUE, "from", NULL,
                         "\"from\" lies behind the end of the output, which is %llu now.",
-                        (unsigned long long) e->log.next);
+                        (unsigned long long) output_end(&e->log));
         return 0;
 }
 
@@ -135,10 +135,12 @@ static void answer_output(HttpRequest *r, const Exec *e, uint64_t from) {
         while (texts[0].bytes && texts[1].bytes && output_next(&e->log, at, &p) &&
                 p.length <= OUTPUT_ANSWER_MAX - (at - from - missing)) {
                 Text *t = &texts[p.stream];
+                ssize_t n = output_read(&e->log, &p, t->bytes + t->used, p.length);
+                if (n <= 0)
+                        break;
                 missing += p.missing;
-                memcpy(t->bytes + t->used, p.data, p.length);
-                t->used += p.length;
-                at = p.offset + p.length;
+                t->used += (size_t) n;
+                at = p.offset + (size_t) n;
         }
         if (texts[0].bytes && texts[1].bytes)
                 j = json_pack("{ss sI sI sI sb so so}", "exec_id", e->id, "from", (json_int_t) from, "next",

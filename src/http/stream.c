@@ -67,28 +67,29 @@ static int put_event(EventStream *s, const char *name, bool has_id, uint64_t id,
         return 0;
 }
 
-/* Copies what belongs together from @from on, up to the end of a character. */
-static size_t collect(const Exec *e, uint64_t from, char buf[static PIECE_MAX], OutputPiece *first) {
+/* Copies what belongs together from the piece @first on, up to the end of a character. */
+static size_t collect(const Exec *e, char buf[static PIECE_MAX], const OutputPiece *first) {
         OutputPiece p = *first;
-        size_t n = 0;
+        size_t used = 0;
 
         for (;;) {
-                size_t k = MIN(p.length, PIECE_MAX - n);
-                memcpy(buf + n, p.data, k);
-                n += k;
-                from = p.offset + k;
-                if (n == PIECE_MAX || !output_next(&e->log, from, &p) || p.stream != first->stream || p.missing)
+                ssize_t n = output_read(&e->log, &p, buf + used, PIECE_MAX - used);
+                if (n <= 0)
+                        return used;
+                used += (size_t) n;
+                uint64_t next = p.offset + (size_t) n;
+                if (used == PIECE_MAX || !output_next(&e->log, next, &p) || p.stream != first->stream || p.missing)
                         break;
         }
-        /* the ring keeps characters together, the size of a piece may not */
-        if (n == PIECE_MAX && !e->base64) {
-                size_t end = n;
-                while (end > n - 4 && ((unsigned char) buf[end - 1] & 0xc0) == 0x80)
+        /* the log keeps characters together, the size of a piece may not */
+        if (used == PIECE_MAX && !e->base64) {
+                size_t end = used;
+                while (end > used - 4 && ((unsigned char) buf[end - 1] & 0xc0) == 0x80)
                         end--;
                 if ((unsigned char) buf[end - 1] >= 0xc0)
-                        n = end - 1;
+                        used = end - 1;
         }
-        return n;
+        return used;
 }
 
 static int put_output(EventStream *s, OutputPiece *p) {
@@ -100,7 +101,9 @@ static int put_output(EventStream *s, OutputPiece *p) {
                 return put_event(s, "missing", true, p->offset,
                         json_pack("{sI sI}", "offset", (json_int_t) at, "bytes", (json_int_t) p->missing));
         }
-        size_t n = collect(s->exec, p->offset, buf, p);
+        size_t n = collect(s->exec, buf, p);
+        if (n == 0)
+                return -EIO;
         exec_reader_advance(s->exec, &s->reader, p->offset + n);
         return put_event(s, p->stream == OUTPUT_STDOUT ? "stdout" : "stderr", true, p->offset + n,
                 json_pack("{sI so}", "offset", (json_int_t) p->offset, "data", exec_text(s->exec, buf, n)));
@@ -122,7 +125,7 @@ static int next_event(EventStream *s) {
                 r = put_output(s, &p);
         else if (e->is_done && !s->exit_sent) {
                 s->exit_sent = true;
-                r = put_event(s, "exit", true, e->log.next, exec_result(e, false));
+                r = put_event(s, "exit", true, output_end(&e->log), exec_result(e, false));
         } else if (s->exit_sent)
                 return HTTP_STREAM_END;
         else if (s->keep_alive_due) {

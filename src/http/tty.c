@@ -41,14 +41,16 @@ static void send_json(Tty *t, json_t *j) {
 }
 
 static void send_output(Tty *t) {
+        static char buf[32 * 1024]; /* one thread, used up before this returns */
         OutputPiece p;
 
         while (!t->over && websocket_room(t->socket) > 0 && output_next(&t->exec->log, t->reader.offset, &p)) {
                 if (p.missing > 0)
                         send_json(t, json_pack("{sI}", "missing", (json_int_t) p.missing));
-                if (websocket_send(t->socket, false, p.data, p.length) < 0)
+                ssize_t n = output_read(&t->exec->log, &p, buf, sizeof buf);
+                if (n <= 0 || websocket_send(t->socket, false, buf, (size_t) n) < 0)
                         return;
-                exec_reader_advance(t->exec, &t->reader, p.offset + p.length);
+                exec_reader_advance(t->exec, &t->reader, p.offset + (size_t) n);
         }
         if (t->over || !t->exec->is_done || output_next(&t->exec->log, t->reader.offset, &p))
                 return;
@@ -150,7 +152,7 @@ void http_exec_tty(HttpRequest *r, void *userdata) {
 
         if (!e)
                 return;
-        if (from && (parse_unsigned(from, &offset) < 0 || offset > e->log.next)) {
+        if (from && (parse_unsigned(from, &offset) < 0 || offset > output_end(&e->log))) {
                 int k = error_set_field(
                         &error, ERROR_INVALID_VALUE, "from", NULL, "\"from\" has to be an offset of the output.");
                 http_answer_error(r, &error, k);

@@ -87,8 +87,8 @@ json_t *exec_describe(const Exec *e) {
         r |= set(j, "stdin_open", json_boolean(e->in >= 0 && (e->stdin_open || e->terminal)));
         r |= set(j, "created_at", json_string_nocheck(format_timestamp(e->created, created)));
         if (e->keeps_log) {
-                r |= set(j, "output_from", json_integer((json_int_t) e->log.first));
-                r |= set(j, "output_next", json_integer((json_int_t) e->log.next));
+                r |= set(j, "output_from", json_integer((json_int_t) output_first(&e->log)));
+                r |= set(j, "output_next", json_integer((json_int_t) output_end(&e->log)));
         }
         return r == 0 ? take_ptr(j) : NULL;
 }

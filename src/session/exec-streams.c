@@ -29,6 +29,7 @@ void exec_streams_close(Exec *e) {
         close_stream(e, 0);
         close_stream(e, 1);
         close_stdin(e);
+        fds_close(e->terminal_pipe, 2);
 }
 
 /* --- output --- */
@@ -49,12 +50,10 @@ static size_t room(const Exec *e) {
         const ExecReader *r;
         uint64_t from = UINT64_MAX;
 
-        if (!e->keeps_log)
-                return READ_SIZE;
         LIST_FOREACH(r, &e->readers, entry)
         if (r->offset < from)
                 from = r->offset;
-        /* what waits for the rest of its character comes on top */
+        /* what waits for the rest of its character, and the last piece, come on top */
         size_t n = from == UINT64_MAX ? READ_SIZE : output_room(&e->log, from);
         return n > 8 ? n - 8 : 0;
 }
@@ -68,33 +67,55 @@ static void hold(Exec *e, bool held) {
                         (void) sd_event_source_set_enabled(e->out_source[i], held ? SD_EVENT_OFF : SD_EVENT_ON);
 }
 
-static void add(Exec *e, int i, const char *data, size_t length) {
-        /* no memory: counted as cut off, or missing */
-        if (e->keeps_log)
-                (void) output_add(&e->log, (OutputStream) i, data, length);
-        else
-                (void) capture_add(&e->capture[i], data, length);
-}
-
 /* Reads what is there. Returns true at the end of the stream. */
-static bool read_stream(Exec *e, int i, unsigned turns, bool *ret_any) {
+static bool read_captured(Exec *e, int i, unsigned turns) {
         static char buf[READ_SIZE]; /* one thread, never entered twice */
 
         while (turns-- > 0 && e->out[i] >= 0) {
-                size_t n_room = room(e);
+                ssize_t n = read(e->out[i], buf, sizeof buf);
+                if (n < 0)
+                        return errno != EAGAIN && errno != EINTR;
+                if (n == 0)
+                        return true;
+                (void) capture_add(&e->capture[i], buf, (size_t) n); /* no memory: counted as cut off */
+        }
+        return false;
+}
+
+/* Moves what is there to the log, as far as no reader loses by it. A terminal's bytes go through a pipe of ours: the
+ * kernel moves bytes between a pipe and something else only. */
+static bool read_followed(Exec *e, int i, unsigned turns, bool all, bool *ret_any) {
+        while (turns-- > 0 && e->out[i] >= 0) {
+                size_t n_room = all ? READ_SIZE : room(e);
+                ssize_t n, moved = 0;
+
                 if (n_room == 0) {
                         hold(e, true);
                         return false;
                 }
-                ssize_t n = read(e->out[i], buf, MIN(sizeof buf, n_room));
+                n_room = MIN(n_room, READ_SIZE);
+                if (e->terminal) {
+                        moved = splice(e->out[i], NULL, e->terminal_pipe[1], NULL, n_room, SPLICE_F_NONBLOCK);
+                        if (moved < 0 && errno != EAGAIN && errno != EINTR)
+                                moved = 0; /* a terminal ends with EIO */
+                        else if (moved < 0)
+                                moved = -1;
+                        n = output_fill(&e->log, (OutputStream) i, e->terminal_pipe[0], n_room);
+                        if (n == -EAGAIN && moved == 0)
+                                return true;
+                } else
+                        n = output_fill(&e->log, (OutputStream) i, e->out[i], n_room);
                 if (n < 0)
-                        return errno != EAGAIN && errno != EINTR; /* a terminal ends with EIO */
+                        return n != -EAGAIN;
                 if (n == 0)
                         return true;
-                add(e, i, buf, (size_t) n);
                 *ret_any = true;
         }
         return false;
+}
+
+static bool read_stream(Exec *e, int i, unsigned turns, bool all, bool *ret_any) {
+        return e->keeps_log ? read_followed(e, i, turns, all, ret_any) : read_captured(e, i, turns);
 }
 
 static int on_output(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
@@ -104,7 +125,7 @@ static int on_output(sd_event_source *source, int fd, uint32_t revents, void *us
 
         (void) fd;
         (void) revents;
-        if (read_stream(e, i, READS_PER_TURN, &any))
+        if (read_stream(e, i, READS_PER_TURN, false, &any))
                 close_stream(e, i);
         if (any)
                 exec_wake_readers(e);
@@ -116,16 +137,9 @@ void exec_streams_drain(Exec *e) {
 
         /* a reader that is behind may lose the oldest of it: the command is over and its pipes hold little */
         for (int i = 0; i < 2; i++) {
-                if (!e->keeps_log || LIST_EMPTY(&e->readers))
-                        (void) read_stream(e, i, 1024, &any);
-                else {
-                        static char buf[READ_SIZE];
-                        ssize_t n;
-                        while (e->out[i] >= 0 && (n = read(e->out[i], buf, sizeof buf)) > 0)
-                                add(e, i, buf, (size_t) n);
-                }
+                (void) read_stream(e, i, 1024, true, &any);
                 if (e->keeps_log)
-                        (void) output_finish(&e->log, (OutputStream) i);
+                        output_finish(&e->log, (OutputStream) i);
         }
 }
 
@@ -145,7 +159,7 @@ void exec_reader_detach(Exec *e, ExecReader *r) {
 
 void exec_reader_advance(Exec *e, ExecReader *r, uint64_t offset) {
         r->offset = offset;
-        if (e->held && room(e) >= e->log.max / 4)
+        if (e->held && room(e) >= MIN(e->log.max / 4, 16 * KIB))
                 hold(e, false);
 }
 
@@ -308,7 +322,7 @@ int exec_streams_attach_terminal(Exec *e, int master) {
                 return -EBADMSG;
         e->out[0] = fcntl(master, F_DUPFD_CLOEXEC, 0);
         e->in = fcntl(master, F_DUPFD_CLOEXEC, 0);
-        if (e->out[0] < 0 || e->in < 0)
+        if (e->out[0] < 0 || e->in < 0 || pipe2(e->terminal_pipe, O_CLOEXEC | O_NONBLOCK) < 0)
                 return -errno;
         int r = watch_output(e, 0);
         return r < 0 ? r : exec_streams_begin(e);

@@ -14,6 +14,7 @@
 #define KILL_ANSWER_USEC (150 * USEC_PER_MSEC)
 #define KILL_PATIENCE_USEC (2 * USEC_PER_SEC)
 #define COMMAND_SHOWN_MAX 256U
+#define LOG_MIN (64 * KIB)
 
 Exec *exec_ref(Exec *e) {
         e->n_ref++;
@@ -262,11 +263,12 @@ int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *
                 .base64 = spec->base64,
                 .out = { -EBADF, -EBADF },
                 .in = -EBADF,
+                .terminal_pipe = { -EBADF, -EBADF },
                 .stdin_open = spec->stdin_open,
                 .stdin_data = take_ptr(spec->stdin_data),
                 .stdin_length = spec->stdin_length,
                 .capture = { { .max = spec->output_max }, { .max = spec->output_max } },
-                .log = { .max = (size_t) spec->output_max },
+                .log = OUTPUT_LOG_INIT,
                 .created = clock_realtime(),
                 .started = clock_monotonic(),
                 .exit_code = -1,
@@ -278,12 +280,14 @@ int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *
                 if (!e->request_id)
                         return -ENOMEM;
         }
+        int r = 0;
         if (keeps_log) {
                 e->command = command_text(spec);
-                if (!e->command)
-                        return -ENOMEM;
+                r = e->command ? output_new(&e->log, MAX(spec->output_max, LOG_MIN)) : -ENOMEM;
         }
-        int r = run(e, spec, session_env, error);
+        if (r < 0)
+                return r;
+        r = run(e, spec, session_env, error);
         if (r < 0)
                 return r;
         e->done = done;

@@ -57,8 +57,9 @@ struct Exec {
         bool background, terminal, keeps_log, base64;
         TAILQ_ENTRY(Exec) entry; /* in its session's list */
 
-        int out[2]; /* owned: read ends of stdout and stderr; [0] is the master of a terminal */
-        int in;     /* owned: write end of stdin, or the master again */
+        int out[2];           /* owned: read ends of stdout and stderr; [0] is the master of a terminal */
+        int in;               /* owned: write end of stdin, or the master again */
+        int terminal_pipe[2]; /* owned: the way from the master to the log */
         sd_event_source *out_source[2], *in_source, *timer;
         bool stdin_open;  /* it stays open when what was given has been written */
         char *stdin_data; /* owned */

@@ -1,17 +1,115 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "session/output.h"
 
+#include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
-#define SIZE_FIRST 4096U
-#define CHUNK_MAX (64U * 1024U)
-#define CHUNKS_FIRST 16U
-#define CHUNKS_MAX 4096U
+#include "base/fd.h"
 
-void output_clear(OutputLog *l) {
-        free(l->ring);
-        free(l->chunks);
-        *l = (OutputLog){ .max = l->max };
+#define MAGIC UINT32_C(0x676f4c53)
+#define VERSION_NOW 1U
+#define CHUNKS 4096U
+#define CHUNKS_RESERVE 16U
+#define CHUNK_MAX (256U * 1024U)
+#define PUNCH_STEP (64U * 1024U)
+
+typedef struct Chunk {
+        uint64_t offset;   /* of both streams together */
+        uint64_t position; /* in its stream's file */
+        uint32_t length;
+        uint32_t stream;
+} Chunk;
+
+/* Shared with later workers: its form changes with VERSION_NOW only. A chunk is complete before @n_chunks counts it. */
+struct OutputShared {
+        uint32_t magic, version;
+        uint64_t max;
+        uint64_t punched[2]; /* bytes at the beginning of each file that are gone */
+        uint32_t first_chunk, n_chunks;
+        OutputResult result;
+        Chunk chunks[CHUNKS];
+};
+
+static Chunk *chunk_at(const OutputLog *l, uint32_t i) {
+        return &l->shared->chunks[(l->shared->first_chunk + i) % CHUNKS];
+}
+
+static Chunk *last_chunk(const OutputLog *l) {
+        return l->shared->n_chunks > 0 ? chunk_at(l, l->shared->n_chunks - 1) : NULL;
+}
+
+uint64_t output_end(const OutputLog *l) {
+        const Chunk *last = l->shared ? last_chunk(l) : NULL;
+
+        return last ? last->offset + last->length : 0;
+}
+
+uint64_t output_first(const OutputLog *l) {
+        return l->shared && l->shared->n_chunks > 0 ? chunk_at(l, 0)->offset : 0;
+}
+
+/* How far the chunks of a stream reach in its file. */
+static uint64_t indexed(const OutputLog *l, OutputStream stream) {
+        for (uint32_t i = l->shared->n_chunks; i > 0; i--) {
+                const Chunk *c = chunk_at(l, i - 1);
+                if (c->stream == stream)
+                        return c->position + c->length;
+        }
+        return l->shared->punched[stream];
+}
+
+static uint64_t file_size(int fd) {
+        struct stat st;
+
+        return fstat(fd, &st) < 0 ? 0 : (uint64_t) st.st_size;
+}
+
+/* Gives the memory of what lies before @position back to the system, a good deal at a time. */
+static void punch(OutputLog *l, OutputStream stream, uint64_t position) {
+        uint64_t from = l->shared->punched[stream];
+
+        if (position < from + PUNCH_STEP)
+                return;
+        position &= ~(uint64_t) 4095;
+        if (fallocate(l->data[stream], FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 0, (off_t) position) == 0)
+                l->shared->punched[stream] = position;
+}
+
+/* Drops the oldest chunks that lie wholly before the last @max bytes; when there are too many, the oldest of all. */
+static void drop_old(OutputLog *l) {
+        uint64_t end = output_end(l);
+
+        while (l->shared->n_chunks > 1) {
+                const Chunk *c = chunk_at(l, 0);
+                if (end - (c->offset + c->length) < l->shared->max && l->shared->n_chunks < CHUNKS)
+                        break;
+                punch(l, (OutputStream) c->stream, c->position + c->length);
+                l->shared->first_chunk = (l->shared->first_chunk + 1) % CHUNKS;
+                l->shared->n_chunks--;
+        }
+}
+
+static void add_chunk(OutputLog *l, OutputStream stream, uint64_t position, uint32_t length) {
+        Chunk *last = last_chunk(l);
+
+        /* parts of the size that dropping works with */
+        uint32_t max = (uint32_t) MIN(CHUNK_MAX, MAX(l->shared->max / 8, UINT64_C(1)));
+        if (last && last->stream == stream && last->length + length <= max &&
+                last->position + last->length == position) {
+                last->length += length;
+                return;
+        }
+        drop_old(l);
+        *chunk_at(l, l->shared->n_chunks) = (Chunk){
+                .offset = output_end(l),
+                .position = position,
+                .length = length,
+                .stream = stream,
+        };
+        __atomic_store_n(&l->shared->n_chunks, l->shared->n_chunks + 1, __ATOMIC_RELEASE);
 }
 
 /* How many bytes at the end of @data begin a character that is not complete. */
@@ -26,160 +124,175 @@ static size_t incomplete_tail(const char *data, size_t length) {
         return 0;
 }
 
-/* Makes room for @wanted bytes that are kept. While the ring is smaller than its limit nothing was dropped, and the
- * bytes lie from its beginning on. */
-static int grow(OutputLog *l, uint64_t wanted) {
-        size_t size = l->size ? l->size : MIN(SIZE_FIRST, l->max);
+/* Makes what is in the file known, but for the beginning of a character whose rest has not come. */
+static void index_new(OutputLog *l, OutputStream stream, bool all) {
+        uint64_t from = indexed(l, stream), size = file_size(l->data[stream]);
+        char tail[4];
 
-        if (l->size == l->max || wanted <= l->size)
-                return 0;
-        while (size < wanted && size < l->max)
-                size *= 2;
-        size = MIN(size, l->max);
-        char *p = realloc(l->ring, size);
-        if (!p)
-                return -ENOMEM;
-        l->ring = p;
-        l->size = size;
+        if (!all && size > from) {
+                size_t n = (size_t) MIN(size - from, UINT64_C(3));
+                if (pread(l->data[stream], tail, n, (off_t) (size - n)) == (ssize_t) n)
+                        size -= incomplete_tail(tail, n);
+        }
+        while (from < size) {
+                uint32_t n =
+                        (uint32_t) MIN(size - from, MAX(MIN((uint64_t) CHUNK_MAX, l->shared->max / 8), UINT64_C(1)));
+                add_chunk(l, stream, from, n);
+                from += n;
+        }
+        drop_old(l);
+}
+
+static int map(OutputLog *l) {
+        void *p = mmap(NULL, sizeof *l->shared, PROT_READ | PROT_WRITE, MAP_SHARED, l->index, 0);
+
+        if (p == MAP_FAILED)
+                return -errno;
+        l->shared = p;
         return 0;
 }
 
-static OutputChunk *chunk_at(const OutputLog *l, unsigned i) {
-        return &l->chunks[(l->first_chunk + i) % l->n_chunks_max];
+static int make_file(int *ret, const char *name) {
+        *ret = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        return *ret < 0 ? -errno : 0;
 }
 
-static int grow_chunks(OutputLog *l) {
-        unsigned n = l->n_chunks_max ? MIN(2 * l->n_chunks_max, CHUNKS_MAX) : CHUNKS_FIRST;
-        OutputChunk *chunks = calloc(n, sizeof *chunks);
-
-        if (!chunks)
-                return -ENOMEM;
-        for (unsigned i = 0; i < l->n_chunks; i++)
-                chunks[i] = *chunk_at(l, i);
-        free(l->chunks);
-        l->chunks = chunks;
-        l->n_chunks_max = n;
-        l->first_chunk = 0;
+int output_new(OutputLog *l, uint64_t max) {
+        *l = (OutputLog) OUTPUT_LOG_INIT;
+        int r = make_file(&l->data[0], "stdout");
+        if (r == 0)
+                r = make_file(&l->data[1], "stderr");
+        if (r == 0)
+                r = make_file(&l->index, "output");
+        if (r == 0 && (ftruncate(l->index, sizeof *l->shared) < 0 ||
+                              fcntl(l->index, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0))
+                r = -errno;
+        if (r == 0)
+                r = map(l);
+        if (r < 0) {
+                output_clear(l);
+                return r;
+        }
+        l->max = max;
+        l->shared->magic = MAGIC;
+        l->shared->version = VERSION_NOW;
+        l->shared->max = max;
         return 0;
 }
 
-static void drop_before(OutputLog *l, uint64_t offset) {
-        while (l->n_chunks > 0) {
-                OutputChunk *c = chunk_at(l, 0);
-                if (c->offset + c->length > offset) {
-                        if (c->offset < offset) {
-                                c->length -= (uint32_t) (offset - c->offset);
-                                c->offset = offset;
-                        }
-                        break;
-                }
-                l->first_chunk = (l->first_chunk + 1) % l->n_chunks_max;
-                l->n_chunks--;
-        }
-        l->first = offset;
-}
+int output_open(OutputLog *l, int fds[static OUTPUT_FDS]) {
+        OutputLog new = { .data = { fds[0], fds[1] }, .index = fds[2] };
 
-static int add_chunk(OutputLog *l, OutputStream stream, size_t length) {
-        OutputChunk *last = l->n_chunks > 0 ? chunk_at(l, l->n_chunks - 1) : NULL;
-
-        if (last && last->stream == stream && last->length + length <= CHUNK_MAX) {
-                last->length += (uint32_t) length;
-                return 0;
+        if (file_size(new.index) != sizeof *new.shared)
+                return -EBADMSG;
+        int r = map(&new);
+        if (r < 0)
+                return r;
+        if (new.shared->magic != MAGIC || new.shared->version != VERSION_NOW || new.shared->n_chunks > CHUNKS ||
+                new.shared->first_chunk >= CHUNKS) {
+                (void) munmap(new.shared, sizeof *new.shared);
+                return -EBADMSG;
         }
-        if (l->n_chunks == l->n_chunks_max) {
-                if (l->n_chunks_max < CHUNKS_MAX) {
-                        int r = grow_chunks(l);
-                        if (r < 0)
-                                return r;
-                } else /* many tiny pieces: the oldest go, as if the ring were full */
-                        drop_before(l, chunk_at(l, 0)->offset + chunk_at(l, 0)->length);
-        }
-        *chunk_at(l, l->n_chunks++) = (OutputChunk){ .offset = l->next, .length = (uint32_t) length, .stream = stream };
+        new.max = new.shared->max;
+        *l = new;
+        for (size_t i = 0; i < OUTPUT_FDS; i++)
+                fds[i] = -EBADF;
+        /* what the former worker moved and could not note any more */
+        index_new(l, OUTPUT_STDOUT, false);
+        index_new(l, OUTPUT_STDERR, false);
         return 0;
 }
 
-static int add_raw(OutputLog *l, OutputStream stream, const char *data, size_t length) {
-        while (length > 0) {
-                size_t n = MIN(length, MIN(CHUNK_MAX, l->max));
-                int r = grow(l, l->next - l->first + n);
-                if (r < 0)
-                        return r;
-                if (l->next + n - l->first > l->size)
-                        drop_before(l, l->next + n - l->size);
-                r = add_chunk(l, stream, n);
-                if (r < 0)
-                        return r;
-                size_t at = (size_t) (l->next % l->size), part = MIN(n, l->size - at);
-                memcpy(l->ring + at, data, part);
-                memcpy(l->ring, data + part, n - part);
-                l->next += n;
-                data += n;
-                length -= n;
-        }
-        return 0;
+void output_fds(const OutputLog *l, int ret[static OUTPUT_FDS]) {
+        ret[0] = l->data[0];
+        ret[1] = l->data[1];
+        ret[2] = l->index;
+}
+
+void output_clear(OutputLog *l) {
+        if (l->shared)
+                (void) munmap(l->shared, sizeof *l->shared);
+        fds_close(l->data, 2);
+        (void) fd_close(l->index);
+        *l = (OutputLog) OUTPUT_LOG_INIT;
+}
+
+ssize_t output_fill(OutputLog *l, OutputStream stream, int fd, size_t limit) {
+        loff_t at = (loff_t) file_size(l->data[stream]);
+        ssize_t n;
+
+        do
+                n = splice(fd, NULL, l->data[stream], &at, limit, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+        while (n < 0 && errno == EINTR);
+        if (n < 0)
+                return -errno;
+        if (n > 0)
+                index_new(l, stream, false);
+        return n;
 }
 
 int output_add(OutputLog *l, OutputStream stream, const char *data, size_t length) {
-        char *pending = l->pending[stream];
-        unsigned *n_pending = &l->n_pending[stream];
-        int r = 0;
+        ssize_t n = pwrite(l->data[stream], data, length, (off_t) file_size(l->data[stream]));
 
-        if (l->max == 0 || length == 0)
-                return 0;
-        /* finish the character that waits, byte by byte */
-        while (*n_pending > 0 && length > 0 && r == 0) {
-                pending[(*n_pending)++] = *data++;
-                length--;
-                if (*n_pending == 4 || incomplete_tail(pending, *n_pending) != *n_pending) {
-                        r = add_raw(l, stream, pending, *n_pending);
-                        *n_pending = 0;
-                }
-        }
-        if (r < 0 || length == 0)
-                return r;
-        size_t tail = incomplete_tail(data, length);
-        r = add_raw(l, stream, data, length - tail);
-        memcpy(pending, data + length - tail, tail);
-        *n_pending = (unsigned) tail;
-        return r;
+        if (n < 0)
+                return -errno;
+        index_new(l, stream, false);
+        return (size_t) n == length ? 0 : -ENOSPC;
 }
 
-int output_finish(OutputLog *l, OutputStream stream) {
-        unsigned n = l->n_pending[stream];
-
-        l->n_pending[stream] = 0;
-        return n > 0 ? add_raw(l, stream, l->pending[stream], n) : 0;
+void output_finish(OutputLog *l, OutputStream stream) {
+        index_new(l, stream, true);
 }
 
 size_t output_room(const OutputLog *l, uint64_t from) {
-        uint64_t kept = l->next - MAX(from, l->first);
+        uint64_t kept = output_end(l) - MAX(from, output_first(l));
 
-        return kept >= l->max ? 0 : (size_t) (l->max - kept);
+        /* many tiny pieces: the next ones would push out some that are still wanted */
+        if (l->shared->n_chunks > CHUNKS - 2 * CHUNKS_RESERVE && from < chunk_at(l, 2 * CHUNKS_RESERVE)->offset)
+                return 0;
+        return kept >= l->shared->max ? 0 : (size_t) (l->shared->max - kept);
 }
 
 bool output_next(const OutputLog *l, uint64_t from, OutputPiece *ret) {
-        unsigned low = 0, high = l->n_chunks;
+        uint32_t low = 0, high = l->shared ? l->shared->n_chunks : 0;
         uint64_t asked = from;
 
-        from = MAX(from, l->first);
-        if (from >= l->next)
+        from = MAX(from, output_first(l));
+        if (from >= output_end(l))
                 return false;
         /* the last chunk that begins at or before @from */
         while (high - low > 1) {
-                unsigned middle = (low + high) / 2;
+                uint32_t middle = low + (high - low) / 2;
                 if (chunk_at(l, middle)->offset <= from)
                         low = middle;
                 else
                         high = middle;
         }
-        const OutputChunk *c = chunk_at(l, low);
-        size_t at = (size_t) (from % l->size);
+        const Chunk *c = chunk_at(l, low);
         *ret = (OutputPiece){
                 .offset = from,
+                .position = c->position + (from - c->offset),
                 .stream = (OutputStream) c->stream,
-                .data = l->ring + at,
-                .length = MIN((size_t) (c->offset + c->length - from), l->size - at),
+                .length = (size_t) (c->offset + c->length - from),
                 .missing = from - asked,
         };
         return true;
+}
+
+ssize_t output_read(const OutputLog *l, const OutputPiece *p, char *buf, size_t size) {
+        ssize_t n = pread(l->data[p->stream], buf, MIN(size, p->length), (off_t) p->position);
+
+        return n < 0 ? -errno : n;
+}
+
+void output_set_result(OutputLog *l, const OutputResult *result) {
+        if (!l->shared)
+                return;
+        l->shared->result = *result;
+        l->shared->result.over = 0;
+        __atomic_store_n(&l->shared->result.over, 1, __ATOMIC_RELEASE);
+}
+
+void output_get_result(const OutputLog *l, OutputResult *ret) {
+        *ret = l->shared->result;
 }

@@ -87,14 +87,14 @@ static void forget_old_execs(Session *s) {
         unsigned n = 0;
 
         TAILQ_FOREACH(e, &s->execs, entry) {
-                bytes += e->log.size;
+                bytes += output_end(&e->log) - output_first(&e->log);
                 n += e->is_done;
         }
         for (e = TAILQ_FIRST(&s->execs); e && (n > ENDED_EXECS_MAX || bytes > LOG_BYTES_MAX); e = next) {
                 next = TAILQ_NEXT(e, entry);
                 if (!e->is_done || !LIST_EMPTY(&e->readers))
                         continue;
-                bytes -= e->log.size;
+                bytes -= output_end(&e->log) - output_first(&e->log);
                 n--;
                 forget_exec(s, e);
         }
