@@ -120,7 +120,7 @@ static const ConfSetting settings[] = {
           .expected = "a size from 1K to 64M, such as 1M",
           .description = "Output kept of each stream of a command whose client asks for no other limit" },
 
-        { "Auth", "Keys", NULL, config_parse_keys, MEMBER(keys),
+        { "Auth", "Keys", NULL, conf_parse_keys, MEMBER(keys),
           .list = true, .secret = true, .fallback = "",
           .expected = "NAME:SHA256, separated by spaces",
           .description = "API keys, each a name and the SHA-256 of the key; without any, nobody needs a key" },
@@ -159,9 +159,7 @@ Config *config_free(Config *c) {
         if (!c)
                 return NULL;
 
-        for (size_t i = 0; i < c->n_keys; i++)
-                free(c->keys[i].name);
-        free(c->keys);
+        api_keys_clear(&c->keys);
         free(c->worker_id);
         free(c->backend);
         free(c->image);
@@ -234,7 +232,7 @@ static int load_credential(Config *c, Error *error) {
                 path = NULL;
                 return -ENOMEM;
         }
-        return config_add_key_file(c, path, error);
+        return api_keys_add_file(&c->keys, path, error);
 }
 
 static int load(Config *c, const char *root, const char *worker, Error *error) {

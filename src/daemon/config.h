@@ -2,18 +2,9 @@
 #pragma once
 
 #include "base/clock.h"
-#include "conf/conf.h"
+#include "conf/keys.h"
 #include "error/error.h"
 #include "spec/limits.h"
-
-#define CONFIG_KEYS_MAX 1024U
-#define CONFIG_KEY_NAME_MAX 64U
-
-/* One API key as configured: NAME:SHA256, the lower case hex digest of the key itself. */
-typedef struct ConfigKey {
-        char *name;
-        uint8_t digest[32];
-} ConfigKey;
 
 /* All settings of a worker. Text members are owned. */
 typedef struct Config {
@@ -38,8 +29,7 @@ typedef struct Config {
         uint64_t output_max; /* default of an exec's max_output, bytes a stream */
 
         /* [Auth] */
-        ConfigKey *keys; /* names and digests differ from each other */
-        size_t n_keys;
+        ApiKeys keys;
         bool allow_anonymous;
 
         /* [Http] */
@@ -61,12 +51,3 @@ const ConfTable *config_describe(void);
  * environment says, else "worker1". Any unknown section or key or bad value refuses everything: @error names file,
  * line, section, key and what was expected. Returns 0 or -errno with @error set. */
 int config_load(const char *root, const char *worker, Config **ret, Error *error);
-
-/* Puts NAME:SHA256 (of @length bytes) into @c. Returns 0, -EINVAL with @error set to what was expected, or -ENOMEM. */
-int config_add_key(Config *c, const char *text, size_t length, Error *error);
-
-/* Adds the keys of a file, one NAME:SHA256 a line; no file is fine, "#" begins a comment line. */
-int config_add_key_file(Config *c, const char *path, Error *error);
-
-/* The parser of [Auth] Keys=. */
-ConfParse config_parse_keys;

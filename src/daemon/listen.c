@@ -43,7 +43,7 @@ bool socket_is_public(int fd) {
 static int serve(Manager *m, int fd, const char *what) {
         _cleanup_fd_ int owned = fd;
 
-        if (socket_is_public(fd) && m->config->n_keys == 0 && !m->config->allow_anonymous) {
+        if (socket_is_public(fd) && m->config->keys.n == 0 && !m->config->allow_anonymous) {
                 log_error("%s can be reached from other machines, but no API keys are set: everyone could run programs "
                           "here. Set [Auth] Keys= (`sandboxctl key new` makes one), listen on 127.0.0.1, or set "
                           "[Auth] AllowAnonymous=yes.",

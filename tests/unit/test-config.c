@@ -103,7 +103,7 @@ static void without_anything_defaults_hold(void **state) {
         assert_int_equal(config->limits.pids, 256);
         assert_true(config->limits.disk == 1 * GIB);
         assert_true(config->output_max == 1 * MIB);
-        assert_int_equal(config->n_keys, 0);
+        assert_int_equal(config->keys.n, 0);
         assert_false(config->allow_anonymous);
         assert_true(config->body_max == 16 * MIB);
         assert_int_equal(config->connections_max, 1024);
@@ -319,11 +319,11 @@ static void keys_come_from_the_file(void **state) {
         (void) state;
         put(MAIN, "[Auth]\nKeys=alice:" DIGEST_A "\n     bob_2.x:" DIGEST_B "\nAllowAnonymous=yes\n");
         accepted("worker1");
-        assert_int_equal(config->n_keys, 2);
-        assert_string_equal(config->keys[0].name, "alice");
-        assert_int_equal(config->keys[0].digest[0], 0x2b);
-        assert_int_equal(config->keys[0].digest[31], 0x90);
-        assert_string_equal(config->keys[1].name, "bob_2.x");
+        assert_int_equal(config->keys.n, 2);
+        assert_string_equal(config->keys.list[0].name, "alice");
+        assert_int_equal(config->keys.list[0].digest[0], 0x2b);
+        assert_int_equal(config->keys.list[0].digest[31], 0x90);
+        assert_string_equal(config->keys.list[1].name, "bob_2.x");
         assert_true(config->allow_anonymous);
 }
 
@@ -332,11 +332,11 @@ static void later_keys_replace_earlier_ones(void **state) {
         put(MAIN, "[Auth]\nKeys=alice:" DIGEST_A "\n");
         put(MAIN ".d/10.conf", "[Auth]\nKeys=bob:" DIGEST_B "\n");
         accepted("worker1");
-        assert_int_equal(config->n_keys, 1);
-        assert_string_equal(config->keys[0].name, "bob");
+        assert_int_equal(config->keys.n, 1);
+        assert_string_equal(config->keys.list[0].name, "bob");
         put(MAIN ".d/10.conf", "[Auth]\nKeys=\n");
         accepted("worker1");
-        assert_int_equal(config->n_keys, 0);
+        assert_int_equal(config->keys.n, 0);
 }
 
 static void bad_keys_are_refused_and_not_shown(void **state) {
@@ -371,15 +371,15 @@ static void credential_adds_keys(void **state) {
         put("/api-keys", "# rotated monthly\n\n  bob:" DIGEST_B "\r\n");
         (void) setenv("CREDENTIALS_DIRECTORY", root, 1);
         accepted("worker1");
-        assert_int_equal(config->n_keys, 2);
-        assert_string_equal(config->keys[1].name, "bob");
+        assert_int_equal(config->keys.n, 2);
+        assert_string_equal(config->keys.list[1].name, "bob");
 }
 
 static void missing_credential_is_fine(void **state) {
         (void) state;
         (void) setenv("CREDENTIALS_DIRECTORY", root, 1);
         accepted("worker1");
-        assert_int_equal(config->n_keys, 0);
+        assert_int_equal(config->keys.n, 0);
 }
 
 static void bad_credential_is_refused_by_line(void **state) {

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdio.h>
-#include <string.h>
+#include "conf/keys.h"
 
-#include "daemon/config.h"
+#include <sodium.h>
+#include <string.h>
 
 #define BLANKS " \t\r"
 
@@ -27,7 +27,7 @@ static bool parse_digest(const char *text, size_t length, uint8_t digest[static 
 }
 
 static bool name_is_valid(const char *name, size_t length) {
-        if (length == 0 || length > CONFIG_KEY_NAME_MAX)
+        if (length == 0 || length > API_KEY_NAME_MAX)
                 return false;
         for (size_t i = 0; i < length; i++) {
                 char c = name[i];
@@ -38,7 +38,7 @@ static bool name_is_valid(const char *name, size_t length) {
         return true;
 }
 
-int config_add_key(Config *c, const char *text, size_t length, Error *error) {
+int api_keys_add(ApiKeys *keys, const char *text, size_t length, Error *error) {
         const char *colon = memchr(text, ':', length);
         size_t name_length = colon ? (size_t) (colon - text) : 0;
         uint8_t digest[32];
@@ -47,16 +47,16 @@ int config_add_key(Config *c, const char *text, size_t length, Error *error) {
         if (!name_is_valid(text, name_length))
                 return error_set(error, ERROR_INVALID_VALUE,
                         "expected NAME:SHA256, the name at most %u letters, digits, \"-\", \"_\" and \".\"",
-                        CONFIG_KEY_NAME_MAX);
+                        API_KEY_NAME_MAX);
         if (!parse_digest(colon + 1, length - name_length - 1, digest))
                 return error_set(error, ERROR_INVALID_VALUE,
                         "key %.*s: expected the key's SHA-256 as 64 lower case hex digits (printf %%s KEY | sha256sum)",
                         (int) name_length, text);
-        if (c->n_keys == CONFIG_KEYS_MAX)
-                return error_set(error, ERROR_INVALID_VALUE, "expected at most %u keys", CONFIG_KEYS_MAX);
+        if (keys->n == API_KEYS_MAX)
+                return error_set(error, ERROR_INVALID_VALUE, "expected at most %u keys", API_KEYS_MAX);
 
-        for (size_t i = 0; i < c->n_keys; i++) {
-                const ConfigKey *k = c->keys + i;
+        for (size_t i = 0; i < keys->n; i++) {
+                const ApiKey *k = keys->list + i;
                 if (strlen(k->name) == name_length && memcmp(k->name, text, name_length) == 0)
                         return error_set(error, ERROR_INVALID_VALUE, "two keys are named %s", k->name);
                 if (memcmp(k->digest, digest, sizeof digest) == 0)
@@ -64,46 +64,47 @@ int config_add_key(Config *c, const char *text, size_t length, Error *error) {
                                 (int) name_length, text);
         }
 
-        ConfigKey *keys = reallocarray(c->keys, c->n_keys + 1, sizeof *keys);
-        if (!keys)
+        ApiKey *list = reallocarray(keys->list, keys->n + 1, sizeof *list);
+        if (!list)
                 return -ENOMEM;
-        c->keys = keys;
+        keys->list = list;
 
         char *name = strndup(text, name_length);
         if (!name)
                 return -ENOMEM;
-        ConfigKey *k = keys + c->n_keys++;
+        ApiKey *k = list + keys->n++;
         k->name = name;
         memcpy(k->digest, digest, sizeof digest);
         return 0;
 }
 
-static void drop_keys(Config *c) {
-        for (size_t i = 0; i < c->n_keys; i++)
-                free(c->keys[i].name);
-        free(c->keys);
-        c->keys = NULL;
-        c->n_keys = 0;
+void api_keys_clear(ApiKeys *keys) {
+        for (size_t i = 0; i < keys->n; i++)
+                free(keys->list[i].name);
+        free(keys->list);
+        *keys = (ApiKeys){ 0 };
 }
 
-int config_parse_keys(const ConfSetting *s _unused_, const char *value, bool more, void *field, Error *error) {
-        Config *c = CONTAINER_OF(field, Config, keys);
+int conf_parse_keys(const ConfSetting *s, const char *value, bool more, void *field, Error *error) {
+        ApiKeys *keys = field;
+
+        assert(s->size == sizeof *keys);
 
         if (!more)
-                drop_keys(c);
+                api_keys_clear(keys);
         for (;;) {
                 value += strspn(value, BLANKS);
                 size_t length = strcspn(value, BLANKS);
                 if (length == 0)
                         return 0;
-                int r = config_add_key(c, value, length, error);
+                int r = api_keys_add(keys, value, length, error);
                 if (r < 0)
                         return r;
                 value += length;
         }
 }
 
-int config_add_key_file(Config *c, const char *path, Error *error) {
+int api_keys_add_file(ApiKeys *keys, const char *path, Error *error) {
         _cleanup_free_ char *text = NULL;
         size_t size = 0;
         unsigned number = 0;
@@ -129,7 +130,7 @@ int config_add_key_file(Config *c, const char *path, Error *error) {
                 if (start == end || *start == '#')
                         continue;
 
-                r = config_add_key(c, start, (size_t) (end - start), &more);
+                r = api_keys_add(keys, start, (size_t) (end - start), &more);
                 if (r < 0) {
                         (void) error_set(error, r == -ENOMEM ? ERROR_INTERNAL : ERROR_INVALID_VALUE, "%s:%u: %s.", path,
                                 number, more.detail ?: "out of memory");
@@ -137,4 +138,19 @@ int config_add_key_file(Config *c, const char *path, Error *error) {
                 }
         }
         return 0;
+}
+
+const ApiKey *api_keys_find(const ApiKeys *keys, const char *key) {
+        uint8_t digest[crypto_hash_sha256_BYTES];
+        const ApiKey *found = NULL;
+        size_t length = strlen(key);
+
+        if (length == 0 || length > API_KEY_MAX)
+                return NULL;
+        (void) crypto_hash_sha256(digest, (const unsigned char *) key, length);
+        /* all are compared, each in constant time: how long it takes says nothing */
+        for (size_t i = 0; i < keys->n; i++)
+                if (sodium_memcmp(keys->list[i].digest, digest, sizeof digest) == 0)
+                        found = keys->list + i;
+        return found;
 }
