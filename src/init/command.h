@@ -3,12 +3,15 @@
 
 #include "spec/wire.h"
 
+#define COMMAND_STREAMS_MAX 4U
+
 /* What the worker wants run, pointing into the received message. */
 typedef struct Command {
         const char *cwd;
         char **argv; /* ended by NULL */
         char **envp; /* ended by NULL */
-        int streams[3];
+        int streams[COMMAND_STREAMS_MAX];
+        unsigned n_streams; /* 3, or 4 for a builtin */
         uint64_t tag;  /* marks all that descends from it, see sweep.h */
         bool terminal; /* the streams are a terminal, which becomes the controlling one */
 } Command;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "init/builtin.h"
 #include "init/command.h"
 #include "init/sweep.h"
 #include "init/terminal.h"
@@ -27,6 +28,7 @@
 typedef struct Exec {
         uint32_t number; /* 0: free */
         pid_t pid;
+        bool builtin; /* has no children */
         bool ended;
         int status;
         uint64_t cpu_usec;
@@ -112,7 +114,8 @@ static void finish_ended(void) {
                         Exec *e = &execs[i];
                         if (e->number == 0 || !e->ended)
                                 continue;
-                        kill_rest(e);
+                        if (!e->builtin)
+                                kill_rest(e);
                         InitEvent event = {
                                 .type = INIT_EXITED,
                                 .exec = e->number,
@@ -139,6 +142,8 @@ static void refuse(uint32_t exec, int error, InitStage stage) {
 static pid_t start(Command *c, int *ret_master, InitStage *ret_stage) {
         _cleanup_fd_ int slave = -EBADF;
 
+        if (request.head.flags & INIT_FLAG_BUILTIN)
+                return builtin_start(c, ret_stage);
         if (request.head.flags & INIT_FLAG_PTY) {
                 *ret_stage = INIT_STAGE_TERMINAL;
                 int r = terminal_open(request.head.rows, request.head.columns, ret_master, &slave);
@@ -148,6 +153,12 @@ static pid_t start(Command *c, int *ret_master, InitStage *ret_stage) {
                 c->streams[0] = c->streams[1] = c->streams[2] = slave;
         }
         return command_start(c, ret_stage);
+}
+
+static bool streams_fit(uint32_t flags, size_t n) {
+        if (flags & INIT_FLAG_BUILTIN)
+                return !(flags & INIT_FLAG_PTY) && (n == 3 || n == COMMAND_STREAMS_MAX);
+        return n == (flags & INIT_FLAG_PTY ? 0 : 3);
 }
 
 static void run_command(size_t length, const int *streams, size_t n_streams) {
@@ -161,19 +172,24 @@ static void run_command(size_t length, const int *streams, size_t n_streams) {
                 return;
         }
         int r = command_parse(&request.head, request.strings, length, vector, &c);
-        if (r == 0 && n_streams != (request.head.flags & INIT_FLAG_PTY ? 0 : 3))
+        if (r == 0 && !streams_fit(request.head.flags, n_streams))
                 r = -EBADMSG;
         if (r < 0) {
                 refuse(request.head.exec, r, INIT_STAGE_FORK);
                 return;
         }
         memcpy(c.streams, streams, n_streams * sizeof *streams);
+        c.n_streams = (unsigned) n_streams;
         pid_t pid = start(&c, &master, &stage);
         if (pid < 0) {
                 refuse(request.head.exec, pid, stage);
                 return;
         }
-        *e = (Exec){ .number = request.head.exec, .pid = pid };
+        *e = (Exec){
+                .number = request.head.exec,
+                .pid = pid,
+                .builtin = request.head.flags & INIT_FLAG_BUILTIN,
+        };
         n_execs++;
         if (request.head.flags & INIT_FLAG_STARTED) {
                 InitEvent event = { .type = INIT_STARTED, .exec = e->number, .pid = pid };
@@ -187,7 +203,9 @@ static void send_signal(void) {
 
         if (!e || number < 1 || number > SIGRTMAX)
                 return;
-        if (request.head.scope == INIT_SCOPE_GROUP)
+        if (e->builtin)
+                (void) kill(e->pid, number);
+        else if (request.head.scope == INIT_SCOPE_GROUP)
                 (void) kill(-e->pid, number);
         else if (n_execs == 1)
                 (void) kill(-1, number);

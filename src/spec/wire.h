@@ -86,7 +86,7 @@ typedef struct ZygoteMessage {
 #define SANDBOX_HOME "/home/sandboxuser"
 
 typedef enum InitRequestType {
-        INIT_EXEC = 1, /* descriptors: stdin, stdout, stderr */
+        INIT_EXEC = 1, /* descriptors: stdin, stdout, stderr, maybe one more for a builtin */
         INIT_SIGNAL,   /* @exec, @signal, @scope */
 } InitRequestType;
 
@@ -97,6 +97,9 @@ typedef enum InitScope {
 
 #define INIT_FLAG_STARTED (1U << 0) /* the client wants INIT_STARTED, with the pid */
 #define INIT_FLAG_PTY (1U << 1)     /* a terminal of @rows and @columns is all three streams; INIT_STARTED brings its master */
+/* argv[0] names a part of sandbox-init (init/builtin.h), not a program of the image; a fourth descriptor that comes with
+ * it is its descriptor 3. Its exit status is 0 or an errno. */
+#define INIT_FLAG_BUILTIN (1U << 2)
 
 /* @argc and @envc strings follow, after the folder to start in, each ended by NUL: cwd argv... env... */
 typedef struct InitRequest {
