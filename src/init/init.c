@@ -36,6 +36,7 @@ typedef struct Exec {
 } Exec;
 
 static Exec execs[INIT_EXECS_MAX];
+static uint32_t last_number;
 static unsigned n_execs;
 static int child_signals;
 
@@ -190,6 +191,7 @@ static void run_command(size_t length, const int *streams, size_t n_streams) {
                 .pid = pid,
                 .builtin = request.head.flags & INIT_FLAG_BUILTIN,
         };
+        last_number = MAX(last_number, e->number);
         n_execs++;
         if (request.head.flags & INIT_FLAG_STARTED) {
                 InitEvent event = { .type = INIT_STARTED, .exec = e->number, .pid = pid };
@@ -213,6 +215,34 @@ static void send_signal(void) {
                 (void) sweep_signal(SWEEP_TAG(e->number), number);
 }
 
+/* A new worker is there: it tells which commands it knows, and learns which of them are still there. */
+static void resume(size_t length) {
+        size_t n = request.head.argc;
+
+        if (n > INIT_RESUME_MAX || length != n * sizeof(uint32_t))
+                return;
+        for (size_t i = 0; i < INIT_EXECS_MAX; i++) {
+                bool known = false;
+                if (execs[i].number == 0)
+                        continue;
+                for (size_t k = 0; k < n && !known; k++) {
+                        uint32_t number;
+                        memcpy(&number, request.strings + k * sizeof number, sizeof number);
+                        known = number == execs[i].number;
+                }
+                if (!known) /* its end is told as that of any other, and nobody waits for it */
+                        (void) sweep_signal(SWEEP_TAG(execs[i].number), SIGKILL);
+        }
+        for (size_t k = 0; k < n; k++) {
+                InitEvent gone = { .type = INIT_GONE };
+                memcpy(&gone.exec, request.strings + k * sizeof gone.exec, sizeof gone.exec);
+                if (gone.exec == 0 || !find(gone.exec))
+                        tell(&gone);
+        }
+        InitEvent resumed = { .type = INIT_RESUMED, .exec = last_number };
+        tell(&resumed);
+}
+
 static void serve(void) {
         int fds[MESSAGE_FDS_MAX];
         size_t n_fds = 0;
@@ -225,6 +255,8 @@ static void serve(void) {
                         run_command((size_t) n - sizeof request.head, fds, n_fds);
                 else if (request.head.type == INIT_SIGNAL)
                         send_signal();
+                else if (request.head.type == INIT_RESUME)
+                        resume((size_t) n - sizeof request.head);
         }
         fds_close(fds, n_fds);
         if (n > KEEP_STRINGS)

@@ -32,6 +32,10 @@ typedef struct BackendOps {
         /* What it uses now. Returns 0 or -EOPNOTSUPP where nothing is counted. */
         int (*usage)(Backend *b, const Sandbox *s, BackendUsage *ret);
 
+        /* Keeps descriptors (borrowed) of the command @number for a worker that comes back, or drops them (@n_fds 0).
+         * May be NULL: then nothing outlives this worker. */
+        void (*keep)(Backend *b, const Sandbox *s, uint32_t number, uint32_t flags, const int *fds, size_t n_fds);
+
         /* The folder of its cgroup as the host sees it. Returns 0 or -ENOENT. */
         int (*cgroup)(Backend *b, const Sandbox *s, char *buf, size_t size);
 
@@ -41,6 +45,18 @@ typedef struct BackendOps {
 /* Called when the status changes. */
 typedef void BackendNotify(Backend *b, void *userdata);
 
+/* How a new worker takes over what a former one left. All may be NULL. */
+typedef struct BackendHeir {
+        /* Whose is the sandbox @s, which is not usable yet? Sets its owner and returns true to keep it; it is told READY
+         * later. Otherwise it is ended. */
+        bool (*adopt)(Sandbox *s, void *userdata);
+        /* Descriptors that were kept for the command @number of an adopted one; those taken are set to -EBADF. */
+        void (*kept)(Sandbox *s, uint32_t number, uint32_t flags, int fds[static KEPT_MAX], void *userdata);
+        /* All have been told. */
+        void (*done)(void *userdata);
+        void *userdata;
+} BackendHeir;
+
 struct Backend {
         const BackendOps *ops;
         BackendStatus status;
@@ -48,6 +64,7 @@ struct Backend {
         unsigned capacity;     /* most sandboxes at once */
         BackendNotify *notify; /* may be NULL */
         void *userdata;
+        BackendHeir heir;
 };
 
 static inline void backend_kill(Backend *b, Sandbox *s) {

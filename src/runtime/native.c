@@ -155,14 +155,53 @@ static void handle_created(Native *n, const SpawnMessage *m, int *fds, size_t n_
         }
 }
 
-/* One that was there before this connection: known, or a stranger that nobody will ever use. */
-static void handle_slot(Native *n, const SpawnMessage *m) {
+/* Takes over one of a former worker, if somebody wants it. */
+static void adopt(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
+        SandboxSpec spec = { .limits = m->limits };
+        Sandbox *s = NULL;
+
+        memcpy(spec.image, m->image, sizeof spec.image);
+        spec.image[sizeof spec.image - 1] = '\0';
+        if (n->backend.heir.adopt && n_fds == 1 && m->slot < n->n_slots && !n->slots[m->slot])
+                s = sandbox_new(&n->backend, &spec, NULL, NULL);
+        if (s) {
+                s->slot = m->slot;
+                s->generation = m->generation;
+                s->pid = (pid_t) m->pid;
+                s->resuming = true;
+                s->cookie = UINT64_MAX;
+        }
+        if (!s || !n->backend.heir.adopt(s, n->backend.heir.userdata) || sandbox_attach(s, n->event, take_fd(fds[0])) < 0) {
+                if (s)
+                        sandbox_set_owner(s, NULL, NULL);
+                (void) sandbox_unref(s);
+                kill_slot(n, m->slot, m->generation);
+                return;
+        }
+        n->slots[s->slot] = s;
+        LIST_INSERT_HEAD(&n->sandboxes, s, entry); /* the list's reference is the one it was born with */
+}
+
+/* One that was there before this connection: known, inherited, or a stranger that nobody will ever use. */
+static void handle_slot(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
         Sandbox *s = find_by_slot(n, m->slot, m->generation);
 
         if (s)
                 s->cookie = UINT64_MAX; /* marks it as seen */
         else
-                kill_slot(n, m->slot, m->generation);
+                adopt(n, m, fds, n_fds);
+}
+
+static void handle_kept(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
+        Sandbox *s = find_by_slot(n, m->slot, m->generation);
+        int sorted[KEPT_MAX];
+        size_t used = 0;
+
+        for (unsigned i = 0; i < KEPT_MAX; i++)
+                sorted[i] = (m->flags & 1U << i) && used < n_fds ? take_fd(fds[used++]) : -EBADF;
+        if (s && s->resuming && n->backend.heir.kept)
+                n->backend.heir.kept(s, (uint32_t) m->cookie, m->flags, sorted, n->backend.heir.userdata);
+        fds_close(sorted, KEPT_MAX);
 }
 
 static void handle_synced(Native *n) {
@@ -175,7 +214,12 @@ static void handle_synced(Native *n) {
                 else
                         s->cookie = 0;
         }
+        LIST_FOREACH(s, &n->sandboxes, entry)
+                if (s->resuming && sandbox_resume(s) < 0)
+                        kill_slot(n, s->slot, s->generation);
         n->synced = true;
+        if (n->backend.heir.done)
+                n->backend.heir.done(n->backend.heir.userdata);
         set_status(n, BACKEND_READY);
 }
 
@@ -203,7 +247,10 @@ static int handle_message(Native *n, const SpawnMessage *m, int *fds, size_t n_f
         case SPAWN_WELCOME:
                 return handle_welcome(n, m);
         case SPAWN_SLOT:
-                handle_slot(n, m);
+                handle_slot(n, m, fds, n_fds);
+                return 0;
+        case SPAWN_KEPT:
+                handle_kept(n, m, fds, n_fds);
                 return 0;
         case SPAWN_SYNCED:
                 handle_synced(n);
@@ -309,6 +356,23 @@ static void native_kill(Backend *b, Sandbox *s) {
         /* else as soon as it is known which one it is */
 }
 
+static void native_keep(
+        Backend *b, const Sandbox *s, uint32_t number, uint32_t flags, const int *fds, size_t n_fds) {
+
+        Native *n = native(b);
+        SpawnMessage m = {
+                .type = n_fds > 0 ? SPAWN_KEEP : SPAWN_DROP,
+                .cookie = number,
+                .flags = flags,
+                .slot = s->slot,
+                .generation = s->generation,
+        };
+        struct iovec iov = { .iov_base = &m, .iov_len = sizeof m };
+
+        if (n->sock >= 0 && n->path) /* else there is no worker to come back */
+                (void) message_send(n->sock, &iov, 1, fds, n_fds); /* if it fails the command ends with this worker */
+}
+
 static int native_cgroup(Backend *b, const Sandbox *s, char *buf, size_t size) {
         Native *n = native(b);
 
@@ -382,6 +446,7 @@ static const BackendOps native_ops = {
         .start = native_start,
         .kill = native_kill,
         .usage = native_usage,
+        .keep = native_keep,
         .cgroup = native_cgroup,
         .free = native_free,
 };

@@ -93,8 +93,8 @@ static int handle_event(Sandbox *s, const InitEvent *e, int *fd) {
 
         switch (e->type) {
         case INIT_READY:
-                if (s->state != SANDBOX_STARTING)
-                        return -EBADMSG;
+                if (s->state != SANDBOX_STARTING || s->resuming)
+                        return s->resuming ? 0 : -EBADMSG; /* it was new when the former worker ended */
                 sandbox_set_state(s, SANDBOX_READY);
                 return 0;
         case INIT_BROKEN:
@@ -117,6 +117,20 @@ static int handle_event(Sandbox *s, const InitEvent *e, int *fd) {
                         sandbox_forget(s, j);
                         j->refused(j, e);
                 }
+                return 0;
+        case INIT_GONE:
+                j = find_job(s, e->exec);
+                if (j && s->resuming) {
+                        sandbox_forget(s, j);
+                        j->lost(j);
+                }
+                return 0;
+        case INIT_RESUMED:
+                if (!s->resuming)
+                        return -EBADMSG;
+                s->resuming = false;
+                s->last_number = MAX(s->last_number, e->exec);
+                sandbox_set_state(s, SANDBOX_READY);
                 return 0;
         case INIT_EXITED:
                 j = find_job(s, e->exec); /* none: the client gave it up */
@@ -221,6 +235,30 @@ int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope)
         struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
 
         return s->control >= 0 ? message_send(s->control, &iov, 1, NULL, 0) : -ENOTCONN;
+}
+
+void sandbox_expect(Sandbox *s, SandboxJob *j, uint32_t number) {
+        j->number = number;
+        s->last_number = MAX(s->last_number, number);
+        LIST_INSERT_HEAD(&s->jobs, j, entry);
+        s->n_jobs++;
+}
+
+int sandbox_resume(Sandbox *s) {
+        uint32_t numbers[INIT_RESUME_MAX];
+        InitRequest request = { .type = INIT_RESUME };
+        const SandboxJob *j;
+
+        s->resuming = true;
+        LIST_FOREACH(j, &s->jobs, entry)
+                if (request.argc < INIT_RESUME_MAX)
+                        numbers[request.argc++] = j->number;
+        request.length = request.argc * (uint32_t) sizeof numbers[0];
+        struct iovec iov[2] = {
+                { .iov_base = &request, .iov_len = sizeof request },
+                { .iov_base = numbers, .iov_len = request.length },
+        };
+        return message_send(s->control, iov, 2, NULL, 0);
 }
 
 void sandbox_forget(Sandbox *s, SandboxJob *j) {

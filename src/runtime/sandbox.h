@@ -45,6 +45,7 @@ struct Sandbox {
         Backend *backend; /* borrowed, outlives it */
         SandboxState state;
         SandboxSpec spec;
+        bool resuming; /* taken over from a former worker: process 1 has to be asked what still runs */
         int error; /* why it could not be made, negative */
         char error_text[128];
         bool end_wanted; /* killed while it was being made */
@@ -101,6 +102,12 @@ int sandbox_run(
 
 /* Sends a signal to what @j started. Returns 0 or -errno. */
 int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope);
+
+/* Asks process 1 of one that was taken over which of its jobs still run; READY follows. Jobs were linked before with
+ * sandbox_expect(). */
+int sandbox_resume(Sandbox *s);
+/* A command that a former worker started under @number. */
+void sandbox_expect(Sandbox *s, SandboxJob *j, uint32_t number);
 
 /* The job wants no more events. */
 void sandbox_forget(Sandbox *s, SandboxJob *j);

@@ -63,6 +63,8 @@ Slot *slot_take(SlotTable *t) {
 void slot_release(SlotTable *t, Slot *s) {
         assert(s->state != SLOT_FREE);
 
+        while (s->kept)
+                slot_drop(s, s->kept->number);
         s->ctl = fd_close(s->ctl);
         s->inner = fd_close(s->inner);
         s->pidfd = fd_close(s->pidfd);
@@ -73,4 +75,35 @@ void slot_release(SlotTable *t, Slot *s) {
         s->state = SLOT_FREE;
         s->next = t->first_free;
         t->first_free = slot_index(t, s);
+}
+
+void slot_drop(Slot *s, uint64_t number) {
+        for (Kept **p = &s->kept; *p; p = &(*p)->next) {
+                Kept *k = *p;
+                if (k->number != number)
+                        continue;
+                *p = k->next;
+                s->n_kept--;
+                fds_close(k->fds, (size_t) __builtin_popcount(k->flags));
+                free(k);
+                return;
+        }
+}
+
+int slot_keep(Slot *s, uint64_t number, uint32_t flags, int *fds, size_t n_fds) {
+        if (n_fds == 0 || flags >= 1U << KEPT_MAX || (size_t) __builtin_popcount(flags) != n_fds)
+                return -EINVAL;
+        slot_drop(s, number);
+        if (s->n_kept >= KEPT_PER_SLOT_MAX)
+                return -EMFILE;
+
+        Kept *k = malloc(sizeof *k);
+        if (!k)
+                return -ENOMEM;
+        *k = (Kept){ .next = s->kept, .number = number, .flags = flags };
+        for (size_t i = 0; i < n_fds; i++)
+                k->fds[i] = take_fd(fds[i]);
+        s->kept = k;
+        s->n_kept++;
+        return 0;
 }

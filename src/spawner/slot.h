@@ -16,6 +16,15 @@ typedef enum SlotState {
         SLOT_DYING, /* killed, not yet reaped */
 } SlotState;
 
+/* Descriptors of a command that outlive the worker. */
+typedef struct Kept Kept;
+struct Kept {
+        Kept *next;
+        uint64_t number;
+        uint32_t flags;    /* which there are, by KeptDescriptor */
+        int fds[KEPT_MAX]; /* owned, packed: as many as there are flags */
+};
+
 typedef struct Slot {
         SlotState state;
         bool kill_wanted; /* while it is being made */
@@ -32,6 +41,8 @@ typedef struct Slot {
         Limits limits;
         Limits leaf_limits;
         char image[IMAGE_NAME_MAX];
+        Kept *kept; /* owned list */
+        uint32_t n_kept;
         uint32_t next; /* in the list of free ones, or of those that wait for a namespace */
 } Slot;
 
@@ -60,3 +71,8 @@ void slot_release(SlotTable *t, Slot *s);
 static inline uint32_t slot_index(const SlotTable *t, const Slot *s) {
         return (uint32_t) (s - t->slots);
 }
+
+/* Keeps descriptors (taken on success) for the command @number of the tenant. Returns 0, -EMFILE when there are too
+ * many already, -EINVAL when @flags and @n_fds do not agree, or -ENOMEM. */
+int slot_keep(Slot *s, uint64_t number, uint32_t flags, int *fds, size_t n_fds);
+void slot_drop(Slot *s, uint64_t number);

@@ -65,24 +65,56 @@ static int start_zygote(Spawner *s) {
 /* --- towards the worker --- */
 
 static void worker_drop(Spawner *s) {
+        Outgoing *o;
+
+        while ((o = s->outgoing)) {
+                s->outgoing = o->next;
+                fd_close(o->fd);
+                free(o);
+        }
+        s->n_outgoing = 0;
         s->worker = fd_close(s->worker);
-        s->worker_said_hello = false;
+        s->worker_said_hello = s->syncing = false;
         if (s->exit_with_worker)
                 s->stopping = true;
 }
 
-static void worker_send(Spawner *s, const SpawnMessage *m, const int *fds, size_t n_fds) {
+static void worker_wait_writable(Spawner *s) {
+        struct epoll_event e = { .events = EPOLLIN | EPOLLOUT, .data.u64 = (uint64_t) SOURCE_WORKER << 32 };
+
+        (void) epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->worker, &e);
+}
+
+/* Returns 0, -EAGAIN when the worker does not read now, or another -errno when it is gone. */
+static int worker_try(Spawner *s, const SpawnMessage *m, const int *fds, size_t n_fds) {
         struct iovec iov = { .iov_base = (void *) m, .iov_len = sizeof *m };
 
+        int r = message_send(s->worker, &iov, 1, fds, n_fds);
+        if (r == -EAGAIN)
+                worker_wait_writable(s);
+        else if (r < 0)
+                worker_drop(s);
+        return r;
+}
+
+static void worker_send(Spawner *s, const SpawnMessage *m, int fd) {
         if (s->worker < 0)
                 return;
-        int r = message_send(s->worker, &iov, 1, fds, n_fds);
-        if (r < 0) {
-                /* a worker that does not read is as good as gone: it learns the state anew when it connects */
-                if (r != -EPIPE && r != -ECONNRESET)
-                        spawner_log(LOG_WARNING, "Dropping the worker's connection: %s", strerror(-r));
+        if (!s->outgoing && !s->syncing && worker_try(s, m, &fd, fd >= 0 ? 1 : 0) != -EAGAIN)
+                return;
+
+        Outgoing *o = s->n_outgoing < OUTGOING_MAX ? malloc(sizeof *o) : NULL;
+        if (!o) {
+                spawner_log(LOG_WARNING, "Dropping the connection of a worker that does not read");
                 worker_drop(s);
+                return;
         }
+        *o = (Outgoing){ .message = *m, .fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -EBADF };
+        if (!s->outgoing)
+                s->outgoing_tail = &s->outgoing;
+        *s->outgoing_tail = o;
+        s->outgoing_tail = &o->next;
+        s->n_outgoing++;
 }
 
 static SpawnMessage slot_message(const Spawner *s, const Slot *slot, SpawnType type) {
@@ -98,17 +130,65 @@ static SpawnMessage slot_message(const Spawner *s, const Slot *slot, SpawnType t
         return m;
 }
 
-static void worker_send_slot(Spawner *s, const Slot *slot, SpawnType type) {
-        SpawnMessage m = slot_message(s, slot, type);
-
-        worker_send(s, &m, &slot->ctl, 1);
-}
-
 static void worker_send_failed(Spawner *s, uint64_t cookie, int error, const char *text) {
         SpawnMessage m = { .type = SPAWN_FAILED, .cookie = cookie, .error = error < 0 ? -error : error };
 
         (void) snprintf(m.text, sizeof m.text, "%s", text);
-        worker_send(s, &m, NULL, 0);
+        worker_send(s, &m, -EBADF);
+}
+
+/* Tells about one slot and what is kept for it. Returns like worker_try(). */
+static int sync_one(Spawner *s, const Slot *slot) {
+        SpawnMessage m = slot_message(s, slot, SPAWN_SLOT);
+        uint32_t i = 0;
+        int r = 0;
+
+        if (s->sync_kept == 0)
+                r = worker_try(s, &m, &slot->ctl, 1);
+        if (r < 0)
+                return r;
+        s->sync_kept = MAX(s->sync_kept, 1U); /* the slot itself, then each that is kept */
+        m.type = SPAWN_KEPT;
+        for (const Kept *k = slot->kept; k; k = k->next) {
+                if (++i < s->sync_kept)
+                        continue;
+                m.cookie = k->number;
+                m.flags = k->flags;
+                r = worker_try(s, &m, k->fds, (size_t) __builtin_popcount(k->flags));
+                if (r < 0)
+                        return r;
+                s->sync_kept = i + 1;
+        }
+        return 0;
+}
+
+/* Goes on with telling a new worker what there is, and with what came up meanwhile, as far as it reads. */
+static void worker_flush(Spawner *s) {
+        struct epoll_event e = { .events = EPOLLIN, .data.u64 = (uint64_t) SOURCE_WORKER << 32 };
+        SpawnMessage synced = { .type = SPAWN_SYNCED };
+
+        for (; s->syncing && s->sync_slot < s->table.n_slots; s->sync_slot++) {
+                const Slot *slot = &s->table.slots[s->sync_slot];
+                if (slot->state == SLOT_LIVE && sync_one(s, slot) < 0)
+                        return;
+                s->sync_kept = 0;
+        }
+        if (s->syncing) {
+                if (worker_try(s, &synced, NULL, 0) < 0)
+                        return;
+                s->syncing = false;
+        }
+        while (s->outgoing) {
+                Outgoing *o = s->outgoing;
+                if (worker_try(s, &o->message, &o->fd, o->fd >= 0 ? 1 : 0) < 0)
+                        return;
+                s->outgoing = o->next;
+                s->n_outgoing--;
+                fd_close(o->fd);
+                free(o);
+        }
+        if (s->worker >= 0)
+                (void) epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->worker, &e);
 }
 
 static void worker_welcome(Spawner *s) {
@@ -118,14 +198,14 @@ static void worker_welcome(Spawner *s) {
                 .slot = s->table.n_slots,
                 .flags = s->cgroup.limits ? SPAWN_LIMITS_ENFORCED : 0,
         };
+
         (void) snprintf(
                 m.text, sizeof m.text, "%.*s", (int) sizeof m.text - 1, s->cgroup.fd >= 0 ? s->cgroup.path : "");
-        worker_send(s, &m, NULL, 0);
-        for (uint32_t i = 0; i < s->table.n_slots && s->worker >= 0; i++)
-                if (s->table.slots[i].state == SLOT_LIVE)
-                        worker_send_slot(s, &s->table.slots[i], SPAWN_SLOT);
-        m = (SpawnMessage){ .type = SPAWN_SYNCED };
-        worker_send(s, &m, NULL, 0);
+        if (worker_try(s, &m, NULL, 0) < 0) /* the very first message does not fit: nobody is there */
+                return;
+        s->syncing = true;
+        s->sync_slot = s->sync_kept = 0;
+        worker_flush(s);
 }
 
 /* --- making --- */
@@ -282,7 +362,8 @@ static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
                 spawner_log(LOG_ERR, "Cannot watch a sandbox: %s", strerror(-r));
                 slot->kill_wanted = true;
         }
-        worker_send_slot(s, slot, SPAWN_CREATED);
+        SpawnMessage created = slot_message(s, slot, SPAWN_CREATED);
+        worker_send(s, &created, slot->ctl);
         if (slot->kill_wanted)
                 slot_kill(s, slot);
 }
@@ -294,7 +375,7 @@ static void ended(Spawner *s, Slot *slot) {
                 return;
         (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, slot->pidfd, NULL);
         slot_release(&s->table, slot);
-        worker_send(s, &m, NULL, 0);
+        worker_send(s, &m, -EBADF);
 }
 
 /* --- events --- */
@@ -344,7 +425,7 @@ static void zygote_event(Spawner *s) {
         else if (m.type == ZYGOTE_PING) {
                 SpawnMessage pong = { .type = SPAWN_PONG, .cookie = m.cookie };
                 fd_close(fd);
-                worker_send(s, &pong, NULL, 0);
+                worker_send(s, &pong, -EBADF);
         } else
                 fd_close(fd);
 }
@@ -383,26 +464,21 @@ static bool limits_are_valid(const Limits *l) {
                l->cpu_quota <= LIMIT_CPU_QUOTA_MAX && l->pids >= LIMIT_PIDS_MIN && l->pids <= LIMIT_PIDS_MAX;
 }
 
-static void worker_event(Spawner *s) {
-        SpawnMessage m;
-        int fds[MESSAGE_FDS_MAX];
-        size_t n_fds = 0;
+/* The slot that the worker means, while it has the same tenant. */
+static Slot *worker_slot(const Spawner *s, const SpawnMessage *m) {
+        Slot *slot = m->slot < s->table.n_slots ? &s->table.slots[m->slot] : NULL;
 
-        ssize_t n = message_recv(s->worker, &m, sizeof m, fds, &n_fds, MSG_DONTWAIT);
-        if (n == -EAGAIN)
-                return;
-        if (n > 0)
-                fds_close(fds, n_fds);
-        if (n != sizeof m) {
-                worker_drop(s);
-                return;
-        }
+        return slot && slot->state != SLOT_FREE && slot->generation == m->generation ? slot : NULL;
+}
 
-        switch (m.type) {
+static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_fds) {
+        Slot *slot;
+
+        switch (m->type) {
         case SPAWN_HELLO:
-                if (m.cookie != WIRE_VERSION) {
+                if (m->cookie != WIRE_VERSION) {
                         spawner_log(LOG_ERR, "The worker speaks version %llu of the protocol, this is %u",
-                                (unsigned long long) m.cookie, WIRE_VERSION);
+                                (unsigned long long) m->cookie, WIRE_VERSION);
                         worker_drop(s);
                         return;
                 }
@@ -411,23 +487,56 @@ static void worker_event(Spawner *s) {
                         worker_welcome(s);
                 break;
         case SPAWN_CREATE:
-                if (!s->worker_said_hello || !image_name_is_valid(m.image) || !limits_are_valid(&m.limits))
-                        worker_send_failed(s, m.cookie, EINVAL, "image or limits out of range");
+                if (!s->worker_said_hello || !image_name_is_valid(m->image) || !limits_are_valid(&m->limits))
+                        worker_send_failed(s, m->cookie, EINVAL, "image or limits out of range");
                 else
-                        create(s, &m);
+                        create(s, m);
                 break;
         case SPAWN_KILL:
-                if (m.slot < s->table.n_slots && s->table.slots[m.slot].generation == m.generation)
-                        slot_kill(s, &s->table.slots[m.slot]);
+                slot = worker_slot(s, m);
+                if (slot)
+                        slot_kill(s, slot);
+                break;
+        case SPAWN_KEEP:
+                slot = worker_slot(s, m);
+                if (slot && slot_keep(slot, m->cookie, m->flags, fds, n_fds) < 0)
+                        spawner_log(LOG_WARNING, "Descriptors of a command could not be kept");
+                break;
+        case SPAWN_DROP:
+                slot = worker_slot(s, m);
+                if (slot)
+                        slot_drop(slot, m->cookie);
                 break;
         case SPAWN_PING: {
-                ZygoteMessage ping = { .type = ZYGOTE_PING, .cookie = m.cookie };
+                ZygoteMessage ping = { .type = ZYGOTE_PING, .cookie = m->cookie };
                 (void) zygote_send(s, &ping, NULL, 0); /* no answer is the answer */
                 break;
         }
         default:
                 worker_drop(s);
         }
+}
+
+static void worker_event(Spawner *s) {
+        SpawnMessage m;
+        int fds[MESSAGE_FDS_MAX];
+        size_t n_fds = 0;
+
+        ssize_t n = message_recv(s->worker, &m, sizeof m, fds, &n_fds, MSG_DONTWAIT);
+        if (n == -EAGAIN)
+                return;
+        if (n == -EBADMSG) { /* no room for its descriptors: what was to be kept is not */
+                spawner_log(LOG_WARNING, "A message of the worker could not be received whole: too many open files?");
+                return;
+        }
+        if (n != sizeof m) {
+                if (n > 0)
+                        fds_close(fds, n_fds);
+                worker_drop(s);
+                return;
+        }
+        serve_worker(s, &m, fds, n_fds);
+        fds_close(fds, n_fds);
 }
 
 static void listener_event(Spawner *s) {
@@ -453,7 +562,9 @@ static int dispatch(Spawner *s, const struct epoll_event *e) {
                 listener_event(s);
                 return 0;
         case SOURCE_WORKER:
-                if (s->worker >= 0)
+                if (s->worker >= 0 && (e->events & EPOLLOUT))
+                        worker_flush(s);
+                if (s->worker >= 0 && (e->events & ~(uint32_t) EPOLLOUT))
                         worker_event(s);
                 return 0;
         case SOURCE_SIGNALS: {

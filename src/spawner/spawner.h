@@ -12,6 +12,16 @@
 
 #define SPARE_NETNS_MAX 8U
 
+#define OUTGOING_MAX 4096U
+
+/* A message that waits until the worker reads. */
+typedef struct Outgoing Outgoing;
+struct Outgoing {
+        Outgoing *next;
+        SpawnMessage message;
+        int fd; /* owned or -EBADF */
+};
+
 typedef struct Spawner {
         int epoll;
         int listener; /* owned; -EBADF when the one worker is connected from the start */
@@ -21,6 +31,10 @@ typedef struct Spawner {
         bool exit_with_worker; /* without a service manager there is none to come back */
         bool stopping;
         bool worker_said_hello;
+        bool syncing; /* tells the worker about the slots, one after another as it reads */
+        uint32_t sync_slot, sync_kept;
+        Outgoing *outgoing, **outgoing_tail;
+        unsigned n_outgoing;
 
         int zygote; /* owned: socket */
         int zygote_pidfd;

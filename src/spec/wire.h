@@ -23,9 +23,13 @@ typedef enum SpawnType {
         SPAWN_CREATE,    /* @cookie, @limits, @image; answer: CREATED or FAILED with that cookie */
         SPAWN_KILL,      /* @slot, @generation; answer: ENDED. A wrong generation is ignored: it has ended */
         SPAWN_PING,      /* @cookie; answer: PONG, once the zygote answered too */
+        SPAWN_KEEP,      /* @slot, @generation, @cookie: a command's number; descriptors as @flags say: kept for a worker that
+                          * comes back, in place of those kept before under that number */
+        SPAWN_DROP,      /* @slot, @generation, @cookie: no more */
         /* from the spawner */
         SPAWN_WELCOME, /* @cookie: WIRE_VERSION; @slot: how many sandboxes fit; @flags; @text: cgroup path or "" */
         SPAWN_SLOT,    /* like CREATED, for one that was there before */
+        SPAWN_KEPT, /* like KEEP, after the SLOT that it belongs to */
         SPAWN_SYNCED,
         SPAWN_CREATED, /* @slot, @generation, @pid; descriptor: control socket */
         SPAWN_FAILED,  /* @error: errno; @text: what failed */
@@ -33,6 +37,20 @@ typedef enum SpawnType {
         SPAWN_PONG,
         SPAWN_TYPE_MAX_,
 } SpawnType;
+
+/* Descriptors of a command, in this order; @flags of KEEP and KEPT say which there are. */
+typedef enum KeptDescriptor {
+        KEPT_STDOUT, /* or the master of its terminal */
+        KEPT_STDERR,
+        KEPT_STDIN,
+        KEPT_PIPE_READ, /* between the terminal and the log */
+        KEPT_PIPE_WRITE,
+        KEPT_LOG_STDOUT,
+        KEPT_LOG_STDERR,
+        KEPT_LOG_INDEX,
+        KEPT_MAX,
+} KeptDescriptor;
+#define KEPT_PER_SLOT_MAX 160U
 
 #define SPAWN_LIMITS_ENFORCED (1U << 0) /* memory, CPU and tasks are limited by the kernel's cgroups */
 
@@ -88,6 +106,8 @@ typedef struct ZygoteMessage {
 typedef enum InitRequestType {
         INIT_EXEC = 1, /* descriptors: stdin, stdout, stderr, maybe one more for a builtin */
         INIT_SIGNAL,   /* @exec, @signal, @scope */
+        INIT_RESUME,   /* from a new worker; strings: @argc numbers (uint32_t) of commands that it knows; answer: GONE for
+                        * each of those that does not run, then RESUMED. All others are killed */
 } InitRequestType;
 
 typedef enum InitScope {
@@ -121,12 +141,15 @@ typedef struct InitRequest {
 #define INIT_ARGC_MAX 16384U
 #define INIT_ENVC_MAX 1024U
 #define INIT_EXECS_MAX 64U /* running at once in one sandbox */
+#define INIT_RESUME_MAX 256U
 
 typedef enum InitEventType {
         INIT_READY = 1, /* the sandbox is finished and may be used */
         INIT_BROKEN,    /* it could not be made: @error, @text names the step; it ends by itself */
         INIT_STARTED,   /* @exec, @pid; descriptor with INIT_FLAG_PTY: the master */
         INIT_REFUSED,   /* @exec, @error, @stage: the command could not be started */
+        INIT_GONE,      /* @exec */
+        INIT_RESUMED,   /* @exec: the highest number that was ever used */
         INIT_EXITED,    /* @exec, @status as wait(2) gives it, @cpu_usec, @max_rss; nothing of it runs any more */
         INIT_EVENT_MAX_,
 } InitEventType;
