@@ -266,6 +266,7 @@ static void manager_done(Manager *m) {
         m->deadline_source = sd_event_source_disable_unref(m->deadline_source);
         m->spawner_source = sd_event_source_disable_unref(m->spawner_source);
         m->spawner_sock = fd_close(m->spawner_sock);
+        m->images = fd_close(m->images);
         if (m->socket_path[0])
                 (void) unlink(m->socket_path);
         m->event = sd_event_unref(m->event);
@@ -273,7 +274,7 @@ static void manager_done(Manager *m) {
 }
 
 int manager_main(const ManagerOptions *options) {
-        _cleanup_(manager_done) Manager m = { .options = *options, .spawner_sock = -EBADF };
+        _cleanup_(manager_done) Manager m = { .options = *options, .spawner_sock = -EBADF, .images = -EBADF };
         _cleanup_(error_clear) Error error = { 0 };
 
         int r = config_load(options->root, options->worker, &m.config, &error);

@@ -31,6 +31,7 @@ typedef struct Manager {
         Bus *bus;
         pid_t spawner; /* standalone only */
         int spawner_sock;
+        int images; /* owned: the folder of images, once it was needed */
         char socket_path[108]; /* of ours, to be removed; standalone only */
 
         sd_event_source *status_source, *deadline_source, *spawner_source;

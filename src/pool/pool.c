@@ -191,7 +191,7 @@ int pool_new(sd_event *event, Backend *backend, const PoolSettings *settings, Po
         TAILQ_INIT(&p->ready);
         TAILQ_INIT(&p->starting);
 
-        int r = sd_event_add_time_relative(event, &p->refill, CLOCK_MONOTONIC, 0, 0, on_refill, p);
+        int r = sd_event_add_time_relative(event, &p->refill, CLOCK_MONOTONIC, 0, 1, on_refill, p);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(p->refill, SD_EVENT_OFF);

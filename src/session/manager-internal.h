@@ -34,11 +34,13 @@ struct SessionManager {
         Session *by_id, *by_key; /* hash tables; @by_id is in order of creation */
         uint64_t last_sequence;
         unsigned n_sessions, n_ending;
+        unsigned descriptors_max; /* sessions that our descriptors are enough for */
 
         EndedSession *ended; /* hash table in order of ending */
 
         TAILQ_HEAD(, Announcement) announcements;
         sd_event_source *announce;
+        bool is_announcing; /* @announce is set */
 
         TAILQ_HEAD(, Creation) creations; /* that wait or start, oldest first */
         unsigned n_creations;

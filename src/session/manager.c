@@ -2,6 +2,7 @@
 #include "session/manager.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -9,9 +10,12 @@
 #include "base/fd.h"
 #include "session/manager-internal.h"
 
-#define MEMORY_CHECK_USEC (500 * USEC_PER_MSEC)
+#define MEMORY_AGE_USEC (500 * USEC_PER_MSEC) /* looked at after answers, or before one when it was long ago */
+#define MEMORY_AGE_MAX_USEC (5 * USEC_PER_SEC)
 #define MEMORY_RESERVE_KIB (64U * 1024U)
 #define DESCRIPTORS_RESERVED 1024U /* connections, commands, our own */
+/* The processor that the client needs to read its answer may be the one that we run on. */
+#define ANNOUNCE_DELAY_USEC USEC_PER_MSEC
 
 static EndedSession *ended_free(EndedSession *e) {
         free(e->owner);
@@ -25,22 +29,26 @@ static void announcement_free(Announcement *a) {
         free(a);
 }
 
-static int on_announce(sd_event_source *source, void *userdata) {
+static bool memory_is_low(SessionManager *m, usec_t age);
+
+static int on_announce(sd_event_source *source, uint64_t usec, void *userdata) {
         SessionManager *m = userdata;
         Announcement *a;
 
         (void) source;
+        (void) usec;
+        m->is_announcing = false;
         while ((a = TAILQ_FIRST(&m->announcements))) {
                 TAILQ_REMOVE(&m->announcements, a, entry);
                 if (m->notify)
                         m->notify(m, a->event, a->session, a->exec, m->userdata);
                 announcement_free(a);
         }
-        (void) sd_event_source_set_enabled(m->announce, SD_EVENT_OFF);
+        (void) memory_is_low(m, MEMORY_AGE_USEC);
         return 0;
 }
 
-/* Log and bus come when there is nothing more urgent: after the answer. */
+/* Log and bus come after the answer, and for several events at once when there are many. */
 static void announce(Session *s, SessionEvent event, Exec *e) {
         SessionManager *m = s->manager;
         Announcement *a = malloc(sizeof *a);
@@ -49,12 +57,18 @@ static void announce(Session *s, SessionEvent event, Exec *e) {
                 return; /* out of memory: the log misses it */
         *a = (Announcement){ .session = session_ref(s), .exec = e ? exec_ref(e) : NULL, .event = event };
         TAILQ_INSERT_TAIL(&m->announcements, a, entry);
+        if (m->is_announcing)
+                return;
+        m->is_announcing = true;
+        (void) sd_event_source_set_time_relative(m->announce, ANNOUNCE_DELAY_USEC);
         (void) sd_event_source_set_enabled(m->announce, SD_EVENT_ONESHOT);
 }
 
 void session_announce_exec(Session *s, Exec *e) {
         announce(s, SESSION_EVENT_EXEC, e);
 }
+
+static unsigned count_descriptors(void);
 
 int session_manager_new(sd_event *event, Backend *backend, Pool *pool, const SessionSettings *settings,
         SessionNotify *notify, ImageResolve *resolve, void *userdata, SessionManager **ret) {
@@ -69,10 +83,11 @@ int session_manager_new(sd_event *event, Backend *backend, Pool *pool, const Ses
         m->notify = notify;
         m->resolve = resolve;
         m->userdata = userdata;
+        m->descriptors_max = count_descriptors();
         TAILQ_INIT(&m->announcements);
         TAILQ_INIT(&m->creations);
 
-        int r = sd_event_add_defer(event, &m->announce, on_announce, m);
+        int r = sd_event_add_time_relative(event, &m->announce, CLOCK_MONOTONIC, 0, 1, on_announce, m);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(m->announce, SD_EVENT_OFF);
@@ -140,31 +155,40 @@ unsigned session_n_ending(const SessionManager *m) {
 }
 
 unsigned session_max(const SessionManager *m) {
-        struct rlimit files;
-        uint64_t max = m->backend->capacity;
-
         if (m->settings.sessions_max > 0)
                 return m->settings.sessions_max;
-        /* a descriptor each, and as much again for what runs in them */
-        if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur != RLIM_INFINITY)
-                max = MIN(
-                        max, files.rlim_cur > DESCRIPTORS_RESERVED ? (files.rlim_cur - DESCRIPTORS_RESERVED) / 2 : 16);
-        return (unsigned) max;
+        return MIN(m->descriptors_max, m->backend->capacity);
 }
 
-/* Asks the kernel now and then; where that cannot be seen, there is room. */
-static bool memory_is_low(SessionManager *m) {
-        char text[4096];
-        usec_t now = clock_monotonic();
+/* A descriptor each, and as much again for what runs in them. */
+static unsigned count_descriptors(void) {
+        struct rlimit files;
 
-        if (m->memory_checked != 0 && now - m->memory_checked < MEMORY_CHECK_USEC)
-                return m->memory_low;
+        if (getrlimit(RLIMIT_NOFILE, &files) < 0 || files.rlim_cur == RLIM_INFINITY)
+                return UINT_MAX;
+        if (files.rlim_cur <= DESCRIPTORS_RESERVED)
+                return 16;
+        return (unsigned) MIN((files.rlim_cur - DESCRIPTORS_RESERVED) / 2, (rlim_t) UINT_MAX);
+}
+
+/* Asks the kernel; where that cannot be seen, there is room. */
+static void look_at_memory(SessionManager *m, usec_t now) {
+        char text[4096];
+
         m->memory_checked = now;
         m->memory_low = false;
         if (file_read(AT_FDCWD, "/proc/meminfo", text, sizeof text) < 0)
-                return false;
+                return;
         const char *line = strstr(text, "MemAvailable:");
         m->memory_low = line && strtoull(line + 13, NULL, 10) < MEMORY_RESERVE_KIB;
+}
+
+/* @age: what is known may be that old. */
+static bool memory_is_low(SessionManager *m, usec_t age) {
+        usec_t now = clock_monotonic();
+
+        if (m->memory_checked == 0 || now - m->memory_checked >= age)
+                look_at_memory(m, now);
         return m->memory_low;
 }
 
@@ -179,7 +203,7 @@ int session_check_capacity(SessionManager *m, Error *error) {
                 (void) snprintf(limit, sizeof limit, "%u sessions", max);
                 r = error_set_field(
                         error, ERROR_NO_CAPACITY, "", limit, "%u sessions live here already.", m->n_sessions);
-        } else if (memory_is_low(m))
+        } else if (memory_is_low(m, MEMORY_AGE_MAX_USEC))
                 r = error_set(error, ERROR_NO_CAPACITY, "The machine has too little memory left for another session.");
         else
                 return 0;
