@@ -1,49 +1,18 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <arpa/inet.h>
-#include <grp.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
 #include <systemd/sd-daemon.h>
-#include <unistd.h>
 
 #include "base/fd.h"
+#include "base/listen.h"
 #include "daemon/manager.h"
 #include "log/log.h"
-
-#define BACKLOG 4096
-
-bool socket_is_public(int fd) {
-        union {
-                struct sockaddr sa;
-                struct sockaddr_in in;
-                struct sockaddr_in6 in6;
-                struct sockaddr_storage storage;
-        } a = { 0 };
-        socklen_t length = sizeof a;
-
-        if (getsockname(fd, &a.sa, &length) < 0)
-                return true;
-        switch (a.sa.sa_family) {
-        case AF_UNIX:
-                return false;
-        case AF_INET:
-                return (ntohl(a.in.sin_addr.s_addr) >> 24) != 127;
-        case AF_INET6:
-                return !IN6_IS_ADDR_LOOPBACK(&a.in6.sin6_addr);
-        default:
-                return true;
-        }
-}
 
 static int serve(Manager *m, int fd, const char *what) {
         _cleanup_fd_ int owned = fd;
 
-        if (socket_is_public(fd) && m->config->keys.n == 0 && !m->config->allow_anonymous) {
+        if (listen_is_public(fd) && m->config->keys.n == 0 && !m->config->allow_anonymous) {
                 log_error("%s can be reached from other machines, but no API keys are set: everyone could run programs "
                           "here. Set [Auth] Keys= (`sandboxctl key new` makes one), listen on 127.0.0.1, or set "
                           "[Auth] AllowAnonymous=yes.",
@@ -80,64 +49,13 @@ static int take_sockets(Manager *m) {
         return 0;
 }
 
-static int open_tcp(const char *address, int *ret, const char **ret_what) {
-        struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICHOST | AI_NUMERICSERV,
-                .ai_socktype = SOCK_STREAM },
-                        *ai;
-        char host[128];
-        const char *colon = strrchr(address, ':');
-        int one = 1, r = 0;
-
-        *ret_what = "it has to be ADDRESS:PORT with a numeric address";
-        size_t length = colon ? (size_t) (colon - address) : 0;
-        if (length == 0 || length >= sizeof host)
-                return -EINVAL;
-        memcpy(host, address, length);
-        host[length] = '\0';
-        char *name = host;
-        if (host[0] == '[' && host[length - 1] == ']') {
-                host[length - 1] = '\0';
-                name++;
-        }
-        if (getaddrinfo(name, colon + 1, &hints, &ai) != 0)
-                return -EINVAL;
-
-        *ret_what = NULL;
-        _cleanup_fd_ int fd = socket(ai->ai_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-                bind(fd, ai->ai_addr, ai->ai_addrlen) < 0 || listen(fd, BACKLOG) < 0)
-                r = -errno;
-        freeaddrinfo(ai);
-        if (r < 0)
-                return r;
-        *ret = take_fd(fd);
-        return 0;
-}
-
 static int open_unix(Manager *m, int *ret) {
-        struct sockaddr_un address = { .sun_family = AF_UNIX };
-        struct group *group = getgrnam("sandbox");
-
         int n = snprintf(m->socket_path, sizeof m->socket_path, "%s/%s.sock", m->options.runtime, m->config->worker_id);
-        if (n < 0 || (size_t) n >= sizeof address.sun_path) {
-                m->socket_path[0] = '\0';
-                return -ENAMETOOLONG;
-        }
-        memcpy(address.sun_path, m->socket_path, (size_t) n + 1);
 
-        _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-                return -errno;
-        if (connect(fd, (struct sockaddr *) &address, sizeof address) == 0)
-                return -EADDRINUSE; /* another worker of this name runs */
-        (void) unlink(m->socket_path);
-        if (bind(fd, (struct sockaddr *) &address, sizeof address) < 0 || chmod(m->socket_path, 0660) < 0 ||
-                listen(fd, BACKLOG) < 0)
-                return -errno;
-        if (group && getuid() == 0 && chown(m->socket_path, 0, group->gr_gid) < 0)
-                return -errno;
-        *ret = take_fd(fd);
-        return 0;
+        int r = n < 0 || (size_t) n >= sizeof m->socket_path ? -ENAMETOOLONG : listen_unix(m->socket_path, ret);
+        if (r < 0)
+                m->socket_path[0] = '\0'; /* it is not ours to remove */
+        return r;
 }
 
 static int open_sockets(Manager *m) {
@@ -147,7 +65,7 @@ static int open_sockets(Manager *m) {
 
         r = open_unix(m, &fd);
         if (r < 0)
-                return log_error_errno(r, "Cannot listen on %s: %m", m->socket_path);
+                return log_error_errno(r, "Cannot listen on %s/%s.sock: %m", m->options.runtime, m->config->worker_id);
         r = serve(m, fd, m->socket_path);
         if (r < 0)
                 return r;
@@ -160,7 +78,7 @@ static int open_sockets(Manager *m) {
                 n = 1;
         }
         for (size_t i = 0; i < n; i++) {
-                r = open_tcp(list[i], &fd, &what);
+                r = listen_tcp(list[i], &fd, &what);
                 if (r < 0 && what) {
                         log_error("Cannot listen on %s: %s.", list[i], what);
                         return r;

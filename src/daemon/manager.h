@@ -48,8 +48,6 @@ PoolSettings manager_pool_settings(const Manager *m);
 
 /* listen.c: takes what the service manager passed, or opens sockets. Returns 0 or -errno, having logged. */
 int manager_listen(Manager *m);
-/* Is the socket open to more than this machine? */
-bool socket_is_public(int fd);
 
 /* standalone.c: makes the image, starts the spawner and gives up rights. Returns 0 or -errno, having logged. */
 int manager_standalone(Manager *m);
