@@ -170,13 +170,17 @@ static const JsonField patch_fields[] = {
         { 0 },
 };
 
+int patch_spec_parse(PatchSpec *p, const json_t *object, usec_t timeout_max, Error *error) {
+        int r = json_apply(object, patch_fields, p, error);
+
+        if (r < 0)
+                return r;
+        return p->timeout ? timeout_check(p->timeout, timeout_max, error) : 0;
+}
+
 int patch_spec_read(PatchSpec *p, const char *text, size_t length, usec_t timeout_max, Error *error) {
         _cleanup_json_ json_t *object = NULL;
 
         int r = json_read_object(text, length, &object, error);
-        if (r == 0)
-                r = json_apply(object, patch_fields, p, error);
-        if (r < 0)
-                return r;
-        return p->timeout ? timeout_check(p->timeout, timeout_max, error) : 0;
+        return r < 0 ? r : patch_spec_parse(p, object, timeout_max, error);
 }

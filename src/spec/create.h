@@ -45,6 +45,7 @@ void patch_spec_clear(PatchSpec *p);
 #define _cleanup_patch_spec_ _cleanup_(patch_spec_clear)
 
 int patch_spec_read(PatchSpec *p, const char *text, size_t length, usec_t timeout_max, Error *error);
+int patch_spec_parse(PatchSpec *p, const json_t *object, usec_t timeout_max, Error *error);
 
 /* Objects of strings with the bounds above. */
 JsonParse env_parse;

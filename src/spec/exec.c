@@ -244,13 +244,10 @@ static int take_stdin(ExecSpec *e, const Members *m, Error *error) {
         return 0;
 }
 
-int exec_spec_read(ExecSpec *e, const char *text, size_t length, Error *error) {
-        _cleanup_json_ json_t *object = NULL;
+int exec_spec_parse(ExecSpec *e, const json_t *object, Error *error) {
         _cleanup_(members_clear) Members m = { .spec = e };
 
-        int r = json_read_object(text, length, &object, error);
-        if (r == 0)
-                r = json_apply(object, fields, &m, error);
+        int r = json_apply(object, fields, &m, error);
         if (r < 0)
                 return r;
         if (!m.command == !m.argv)
@@ -264,6 +261,13 @@ int exec_spec_read(ExecSpec *e, const char *text, size_t length, Error *error) {
         if (r < 0)
                 return r;
         return m.command ? take_command(e, m.command, error) : take_argv(e, m.argv, error);
+}
+
+int exec_spec_read(ExecSpec *e, const char *text, size_t length, Error *error) {
+        _cleanup_json_ json_t *object = NULL;
+
+        int r = json_read_object(text, length, &object, error);
+        return r < 0 ? r : exec_spec_parse(e, object, error);
 }
 
 /* --- encoding for sandbox-init --- */

@@ -26,6 +26,7 @@ typedef struct ExecSpec {
         bool pty;
         uint16_t rows, columns; /* of the terminal */
         const char *request_id; /* borrowed: for the log, or NULL */
+        const int *streams;     /* borrowed: three descriptors that are its streams, or NULL for pipes of ours */
 } ExecSpec;
 
 #define TERMINAL_SIZE_MAX 1000U
@@ -36,6 +37,9 @@ void exec_spec_clear(ExecSpec *e);
 /* Fills @e, whose output_max holds the default, from the body of a request.
  * Returns 0 or -errno with @error set. */
 int exec_spec_read(ExecSpec *e, const char *text, size_t length, Error *error);
+
+/* The same from a parsed object. */
+int exec_spec_parse(ExecSpec *e, const json_t *object, Error *error);
 
 /* Reads {"rows","cols"}. */
 int terminal_size_read(const char *name, const json_t *value, uint16_t *ret_rows, uint16_t *ret_columns, Error *error);
