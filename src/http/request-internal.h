@@ -17,10 +17,14 @@ typedef struct HttpConnection {
         int fd;             /* borrowed from the library */
         bool busy;          /* a request is being read or served */
         bool reading;
-        usec_t held;     /* monotonic: since when it is not read from, for we are not ready; 0: it is */
-        char *target;    /* owned: of the request that is being read or served; kept on demand */
-        usec_t since;    /* monotonic: accepted, or the last request ended */
-        usec_t deadline; /* of the head or the body that is being read */
+        bool closing;         /* it was shut down, which the library has not noticed yet */
+        bool bad_target;      /* of the request that is being read */
+        HttpRequest *request; /* borrowed: that is being read or served, or NULL */
+        usec_t piece;         /* monotonic: when the last part of a body came */
+        usec_t held;          /* monotonic: since when it is not read from, for we are not ready; 0: it is */
+        char *target;         /* owned: of the request that is being read or served; kept on demand */
+        usec_t since;         /* monotonic: accepted, or the last request ended */
+        usec_t deadline;      /* of the head or the body that is being read */
         TAILQ_ENTRY(HttpConnection) entry;
 } HttpConnection;
 
@@ -39,6 +43,8 @@ struct HttpRequest {
         size_t body_used, body_size;
         uint64_t body_max;
 
+        bool unclear; /* the head may mean several things */
+        bool chunked; /* the body */
         bool refused; /* answered before the body was read */
         bool running; /* inside the handler */
         bool suspended;
@@ -76,6 +82,9 @@ struct HttpServer {
         uint64_t id_prefix, last_id;
         sd_event_source **listeners;
         size_t n_listeners;
+        uint64_t n_calls; /* of the library to us */
+        uint64_t seen_calls;
+        unsigned idle_turns; /* in which it wanted to run at once and called nobody */
 };
 
 /* server.c: makes the library look at what has changed. */
@@ -94,6 +103,14 @@ void http_request_suspend(HttpRequest *r);
 void http_request_resume(HttpRequest *r);
 /* The client is gone. */
 void http_request_cancel(HttpRequest *r);
+/* The same, and lets go of the connection. */
+void http_request_abandon(HttpRequest *r);
+
+/* head.c */
+int http_head_check(HttpRequest *r, const char *version, Error *error);
+const char *http_head_key(const HttpRequest *r);
+/* Decodes a part of the target of the request that @c reads, in place. Returns its length. */
+size_t http_head_unescape(HttpConnection *c, char *text);
 
 /* route.c: finds the route and fills @r's route and parameters. Returns 0 or -errno with @error set. */
 int http_route_find(HttpRequest *r, const char *path, Error *error);

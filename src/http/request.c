@@ -19,6 +19,7 @@ HttpRequest *http_request_new(
         if (!r->method)
                 return http_request_free(r);
         client->busy = true;
+        client->request = r;
         s->n_busy++;
         /* busy ones go to the end of the list, where nobody looks for one to close */
         TAILQ_REMOVE(&s->connections, client, entry);
@@ -32,7 +33,9 @@ HttpRequest *http_request_free(HttpRequest *r) {
         http_request_cancel(r);
         if (r->client && r->client->busy) {
                 r->client->busy = r->client->reading = false;
+                r->client->request = NULL;
                 r->client->since = clock_monotonic();
+                r->client->deadline = 0;
                 r->server->n_busy--;
         }
         r->hangup = sd_event_source_disable_unref(r->hangup);
@@ -225,6 +228,17 @@ void http_answer_empty(HttpRequest *r, unsigned status) {
         answer_buffer(r, status, NULL, NULL, 0);
 }
 
+/* What was given back to the client may have been cut within a character. */
+static json_t *text_new(const char *text) {
+        _cleanup_free_ char *valid = NULL;
+        size_t length = strlen(text);
+
+        if (utf8_is_valid(text, length))
+                return json_stringn_nocheck(text, length);
+        valid = utf8_replace(text, length, &length);
+        return valid ? json_stringn_nocheck(valid, length) : NULL;
+}
+
 void http_answer_error(HttpRequest *r, Error *error, int result) {
         _cleanup_free_ char *text = NULL;
         char retry[16];
@@ -234,11 +248,11 @@ void http_answer_error(HttpRequest *r, Error *error, int result) {
                 (void) error_set_errno(error, result);
         unsigned status = error_http_status(error->kind);
 
-        j = json_pack("{ss ss si ss}", "type", "about:blank", "title", error_title(error->kind), "status", (int) status,
-                "detail", error->detail ? error->detail : error_title(error->kind));
+        j = json_pack("{ss ss si so}", "type", "about:blank", "title", error_title(error->kind), "status", (int) status,
+                "detail", text_new(error->detail ? error->detail : error_title(error->kind)));
         if (j) {
                 if (error->field[0])
-                        (void) json_object_set_new(j, "field", json_string(error->field));
+                        (void) json_object_set_new(j, "field", text_new(error->field));
                 if (error->limit[0])
                         (void) json_object_set_new(j, "limit", json_string(error->limit));
                 if (error->session_id[0])
@@ -269,12 +283,7 @@ void http_request_cancel(HttpRequest *r) {
                 cancelled(r, r->userdata);
 }
 
-static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
-        HttpRequest *r = userdata;
-
-        (void) source;
-        (void) fd;
-        (void) revents;
+void http_request_abandon(HttpRequest *r) {
         http_request_cancel(r);
         /* the library finds out by itself that nobody reads this */
         r->stream_ended = true;
@@ -282,6 +291,13 @@ static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *us
                 answer_buffer(r, 499, NULL, NULL, 0);
         else
                 http_request_resume(r);
+}
+
+static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        (void) source;
+        (void) fd;
+        (void) revents;
+        http_request_abandon(userdata);
         return 0;
 }
 
@@ -325,6 +341,7 @@ static ssize_t read_stream(void *cls, uint64_t position, char *buf, size_t size)
         HttpRequest *r = cls;
 
         (void) position;
+        r->server->n_calls++;
         ssize_t n = r->stream_ended ? HTTP_STREAM_BROKEN : r->stream_read(r, buf, size, r->userdata);
         if (n > 0)
                 return n;

@@ -22,6 +22,8 @@
 #define BODY_PATIENCE_USEC (30 * USEC_PER_SEC)
 #define BODY_RATE_MIN (64 * KIB) /* bytes a second that a body has to come with beyond that */
 #define LIBRARY_TIMEOUT_SEC 90U
+#define IDLE_TURNS_MAX 1000U /* more of them than the library has reason for */
+#define STUCK_USEC USEC_PER_SEC
 
 /* --- connections --- */
 
@@ -30,6 +32,7 @@ static void on_connection(
         HttpServer *s = cls;
         HttpConnection *c = *context;
 
+        s->n_calls++;
         if (code == MHD_CONNECTION_NOTIFY_STARTED) {
                 const union MHD_ConnectionInfo *info =
                         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -56,18 +59,42 @@ static void on_connection(
         *context = NULL;
 }
 
+static void close_connection(HttpConnection *c) {
+        (void) shutdown(c->fd, SHUT_RDWR);
+        c->closing = true;
+}
+
 /* Makes room for a new connection: the one that has been idle for longest goes. */
 static bool close_idle_one(HttpServer *s) {
         HttpConnection *c;
 
         TAILQ_FOREACH(c, &s->connections, entry)
-        if (!c->busy) {
-                (void) shutdown(c->fd, SHUT_RDWR);
-                c->busy = true; /* not twice, until the library has noticed */
-                s->n_busy++;
+        if (!c->busy && !c->closing) {
+                close_connection(c);
                 return true;
         }
         return false;
+}
+
+/* Ends a connection whose body does not come. While it reads, the library takes no answer: nothing was sent for this
+ * request yet, so that it can be written beside it. */
+static void refuse_late_body(HttpServer *s, HttpConnection *c) {
+        ErrorKind kind = c->request->refused ? ERROR_TOO_LARGE : ERROR_REQUEST_TIMEOUT;
+        unsigned status = error_http_status(kind);
+        char text[512], answer[1024];
+
+        (void) snprintf(text, sizeof text,
+                "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"The body did not come in "
+                "time.\"}",
+                error_title(kind), status);
+        int n = snprintf(answer, sizeof answer,
+                "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\nX-Request-Id: %s\r\n"
+                "Content-Length: %zu\r\n\r\n%s",
+                status, error_title(kind), c->request->id, strlen(text), text);
+        if (n > 0 && (size_t) n < sizeof answer)
+                (void) send(c->fd, answer, (size_t) n, MSG_DONTWAIT | MSG_NOSIGNAL); /* who does not read has no use */
+        s->counters.answers[status / 100]++;
+        close_connection(c);
 }
 
 static void close_late_ones(HttpServer *s) {
@@ -75,56 +102,28 @@ static void close_late_ones(HttpServer *s) {
         HttpConnection *c;
 
         TAILQ_FOREACH(c, &s->connections, entry) {
-                bool late = c->busy ? c->reading && !c->held && now > c->deadline
-                                    : now > (c->deadline ? c->deadline : c->since + IDLE_PATIENCE_USEC);
-                if (late)
-                        (void) shutdown(c->fd, SHUT_RDWR);
+                if (c->closing)
+                        continue;
+                if (c->busy && c->reading && !c->held && now > c->deadline)
+                        refuse_late_body(s, c);
+                else if (!c->busy && now > (c->deadline ? c->deadline : c->since + IDLE_PATIENCE_USEC))
+                        close_connection(c);
         }
 }
 
+/* The library (0.9.75) turns in circles over a line of a chunked body that is longer than its buffer, until its own
+ * time limit. Such a connection calls nobody any more, though the library wants to run at once, again and again. */
+static void close_stuck_ones(HttpServer *s) {
+        usec_t now = clock_monotonic();
+        HttpConnection *c;
+
+        s->idle_turns = 0;
+        TAILQ_FOREACH(c, &s->connections, entry)
+        if (c->reading && !c->held && !c->closing && c->request->chunked && now - c->piece > STUCK_USEC)
+                close_connection(c);
+}
+
 /* --- requests --- */
-
-typedef struct HeaderCheck {
-        unsigned n_length, n_encoding, n_host;
-        bool bad;
-} HeaderCheck;
-
-static enum MHD_Result check_header(void *cls, enum MHD_ValueKind kind, const char *name, const char *value) {
-        HeaderCheck *h = cls;
-
-        (void) kind;
-        if (strcasecmp(name, "Content-Length") == 0)
-                h->n_length++;
-        else if (strcasecmp(name, "Transfer-Encoding") == 0) {
-                h->n_encoding++;
-                if (!value || strcasecmp(value, "chunked") != 0)
-                        h->bad = true;
-        } else if (strcasecmp(name, "Host") == 0)
-                h->n_host++;
-        return MHD_YES;
-}
-
-/* What two HTTP programs in a row could understand differently is not understood at all. */
-static int check_head(HttpRequest *r, const char *version, Error *error) {
-        HeaderCheck h = { 0 };
-
-        (void) MHD_get_connection_values(r->connection, MHD_HEADER_KIND, check_header, &h);
-        if (h.bad || h.n_length > 1 || h.n_encoding > 1 || (h.n_length && h.n_encoding) ||
-                (h.n_encoding && strcmp(version, "HTTP/1.1") != 0))
-                return error_set_field(error, ERROR_MALFORMED, "Content-Length", NULL,
-                        "The length of the body is given in a way that is not clear.");
-        if (h.n_host > 1 || (h.n_host == 0 && strcmp(version, "HTTP/1.1") == 0))
-                return error_set_field(error, ERROR_MALFORMED, "Host", NULL, "One Host header is needed.");
-        return 0;
-}
-
-static const char *given_key(HttpRequest *r) {
-        const char *value = http_request_header(r, "Authorization");
-
-        if (value && strncasecmp(value, "Bearer ", 7) == 0)
-                return value + 7;
-        return http_request_header(r, "X-API-Key");
-}
 
 /* Looks at the head, before the body is read. */
 static int begin_request(HttpRequest *r, const char *path, const char *version, Error *error) {
@@ -132,13 +131,13 @@ static int begin_request(HttpRequest *r, const char *path, const char *version, 
         const char *length;
 
         http_request_make_id(r, http_request_header(r, "X-Request-Id"));
-        int k = check_head(r, version, error);
+        int k = http_head_check(r, version, error);
         if (k == 0)
                 k = http_route_find(r, path, error);
         if (k < 0)
                 return k;
         if (!(r->route->flags & HTTP_ROUTE_OPEN)) {
-                k = s->settings.authenticate(given_key(r), &r->owner, s->settings.userdata, error);
+                k = s->settings.authenticate(http_head_key(r), &r->owner, s->settings.userdata, error);
                 if (k < 0) {
                         http_request_set_header(r, "WWW-Authenticate", "Bearer");
                         return k;
@@ -155,6 +154,7 @@ static int begin_request(HttpRequest *r, const char *path, const char *version, 
         }
         r->body_paid = size;
         r->client->reading = true;
+        r->client->piece = clock_monotonic();
         r->client->deadline = clock_monotonic() + BODY_PATIENCE_USEC + size / BODY_RATE_MIN * USEC_PER_SEC;
         return 0;
 }
@@ -208,6 +208,7 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         HttpRequest *r = *context;
         Error error = { 0 };
 
+        s->n_calls++;
         if (!r) {
                 const union MHD_ConnectionInfo *info =
                         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -228,9 +229,13 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                         return MHD_YES;
                 }
                 http_answer_error(r, &error, k);
-                return http_request_queue(r);
+                /* before the body is read, the connection ends with the answer; without one it can go on */
+                return r->unclear || r->chunked || http_request_header(r, "Content-Length") ? http_request_queue(r)
+                                                                                            : MHD_YES;
         }
 
+        if (*upload_size > 0)
+                r->client->piece = clock_monotonic();
         if (r->body_write && !r->answered) {
                 if (receive_body(r, upload, upload_size))
                         return MHD_YES;
@@ -260,6 +265,8 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *con
         const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
         HttpConnection *c = info->socket_context;
 
+        if (c)
+                c->bad_target = false;
         if (c && s->settings.keep_targets) {
                 free(c->target);
                 c->target = strdup(target);
@@ -267,9 +274,18 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *con
         return NULL;
 }
 
+static size_t on_unescape(void *cls, struct MHD_Connection *connection, char *text) {
+        const union MHD_ConnectionInfo *info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+
+        (void) cls;
+        return info->socket_context ? http_head_unescape(info->socket_context, text) : MHD_http_unescape(text);
+}
+
 static void on_completed(
         void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code) {
-        (void) cls;
+        HttpServer *s = cls;
+
+        s->n_calls++;
         (void) connection;
         (void) code;
         *context = http_request_free(*context);
@@ -278,7 +294,8 @@ static void on_completed(
 /* --- the loop --- */
 
 void http_server_run_soon(HttpServer *s) {
-        (void) sd_event_source_set_enabled(s->again, SD_EVENT_ONESHOT);
+        if (s->again) /* else it ends */
+                (void) sd_event_source_set_enabled(s->again, SD_EVENT_ONESHOT);
 }
 
 static void run(HttpServer *s) {
@@ -299,8 +316,14 @@ static int on_ready(sd_event_source *source, int fd, uint32_t revents, void *use
 }
 
 static int on_again(sd_event_source *source, void *userdata) {
+        HttpServer *s = userdata;
+
         (void) source;
-        run(userdata);
+        s->idle_turns = s->n_calls == s->seen_calls ? s->idle_turns + 1 : 0;
+        s->seen_calls = s->n_calls;
+        if (s->idle_turns > IDLE_TURNS_MAX)
+                close_stuck_ones(s);
+        run(s);
         return 0;
 }
 
@@ -382,9 +405,9 @@ static int start(HttpServer *s) {
         s->daemon = MHD_start_daemon(
                 MHD_USE_EPOLL | MHD_USE_NO_LISTEN_SOCKET | MHD_ALLOW_SUSPEND_RESUME | MHD_ALLOW_UPGRADE, 0, NULL, NULL,
                 on_request, s, MHD_OPTION_NOTIFY_COMPLETED, on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
-                on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_CONNECTION_MEMORY_LIMIT,
-                (size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT, 65536U, MHD_OPTION_CONNECTION_TIMEOUT,
-                LIBRARY_TIMEOUT_SEC, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+                on_connection, s, MHD_OPTION_URI_LOG_CALLBACK, on_target, s, MHD_OPTION_UNESCAPE_CALLBACK, on_unescape,
+                s, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t) CONNECTION_MEMORY, MHD_OPTION_CONNECTION_LIMIT, 65536U,
+                MHD_OPTION_CONNECTION_TIMEOUT, LIBRARY_TIMEOUT_SEC, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
         if (!s->daemon)
                 return -ENOMEM;
 
@@ -394,6 +417,8 @@ static int start(HttpServer *s) {
                 r = sd_event_add_defer(s->event, &s->again, on_again, s);
         if (r >= 0)
                 r = sd_event_source_set_enabled(s->again, SD_EVENT_OFF);
+        if (r >= 0) /* whatever else is ready comes first: it may never end */
+                r = sd_event_source_set_priority(s->again, SD_EVENT_PRIORITY_NORMAL + 1);
         if (r >= 0)
                 r = sd_event_add_time_relative(s->event, &s->tick, CLOCK_MONOTONIC, TICK_USEC, 0, on_tick, s);
         if (r >= 0)
@@ -433,8 +458,11 @@ HttpServer *http_server_free(HttpServer *s) {
         s->tick = sd_event_source_disable_unref(s->tick);
         if (s->daemon) {
                 /* the library wants all connections resumed before it stops; closed ones are found on the way */
-                TAILQ_FOREACH(c, &s->connections, entry)
-                (void) shutdown(c->fd, SHUT_RDWR);
+                TAILQ_FOREACH(c, &s->connections, entry) {
+                        close_connection(c);
+                        if (c->request)
+                                http_request_abandon(c->request);
+                }
                 (void) MHD_run(s->daemon);
                 MHD_stop_daemon(s->daemon);
         }
