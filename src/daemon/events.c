@@ -62,6 +62,7 @@ void manager_on_backend(Backend *b, void *userdata) {
                                 "cgroup controllers memory, cpu and pids (cgroup version 2) to the spawner. "
                                 "Limits of each process and of files hold.");
                 }
+                manager_store_records(m);
                 pool_start(m->pool);
         }
         session_manager_backend_changed(m->sessions);

@@ -25,22 +25,28 @@ static int serve(Manager *m, int fd, const char *what) {
 
 /* What the service manager passed. */
 static int take_sockets(Manager *m) {
-        char text[64];
-        int n = sd_listen_fds(1), served = 0;
+        char text[64], **names = NULL;
+        int n = sd_listen_fds_with_names(1, &names), served = 0, r = 0;
 
         if (n < 0)
                 return log_error_errno(n, "Cannot take over the sockets of the service manager: %m");
-        for (int fd = SD_LISTEN_FDS_START; fd < SD_LISTEN_FDS_START + n; fd++) {
-                if (sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0) {
+        for (int i = 0; i < n; i++) {
+                int fd = SD_LISTEN_FDS_START + i;
+                if (strcmp(names[i], RECORDS_NAME) == 0) {
+                        fd_close(m->records_fd); /* the newest counts */
+                        m->records_fd = fd;
+                } else if (r < 0 || sd_is_socket(fd, AF_UNSPEC, SOCK_STREAM, 1) <= 0)
                         fd_close(fd);
-                        continue;
+                else {
+                        (void) snprintf(text, sizeof text, "Socket %s", names[i]);
+                        r = serve(m, fd, text);
+                        served++;
                 }
-                (void) snprintf(text, sizeof text, "Socket %d", fd);
-                int r = serve(m, fd, text);
-                if (r < 0)
-                        return r;
-                served++;
+                free(names[i]);
         }
+        free(names);
+        if (r < 0)
+                return r;
         if (served == 0) {
                 log_error("No listening socket was passed: start sandboxd@%s.socket, or run with --standalone.",
                         m->config->worker_id);

@@ -12,6 +12,7 @@
 #include "log/log.h"
 
 #define STOP_PATIENCE_USEC (8 * USEC_PER_SEC)
+#define HAND_OVER_USEC (200 * USEC_PER_MSEC)    /* for requests that are nearly done */
 #define READY_PATIENCE_USEC (15 * USEC_PER_SEC) /* the pool may be slow to fill: sessions are served all the same */
 
 PoolSettings manager_pool_settings(const Manager *m) {
@@ -46,6 +47,8 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void) source;
         (void) usec;
+        if (m->handing_over)
+                return sd_event_exit(m->event, EXIT_SUCCESS);
         if (m->stopping) {
                 log_warning("%u sandboxes do not end in time.", session_n_ending(m->sessions));
                 return sd_event_exit(m->event, EXIT_FAILURE);
@@ -68,28 +71,45 @@ static int on_post(sd_event_source *source, void *userdata) {
         Manager *m = userdata;
 
         (void) source;
-        if (m->stopping && session_n_ending(m->sessions) == 0 && http_server_n_busy(m->server) == 0)
+        if (m->stopping && (m->handing_over || session_n_ending(m->sessions) == 0) &&
+                http_server_n_busy(m->server) == 0)
                 return sd_event_exit(m->event, EXIT_SUCCESS);
         return 0;
+}
+
+/* For good: sessions end in order. For a restart: they, and what runs in them, are the next worker's. */
+static void begin_stop(Manager *m, bool restart) {
+        m->handing_over = restart && m->records;
+        if (m->handing_over)
+                log_event(LOG_INFO, &MESSAGE_WORKER_STOPPING, NULL,
+                        "Worker %s is restarted: %u sessions go on without it meanwhile.", m->config->worker_id,
+                        session_count(m->sessions));
+        else {
+                log_event(LOG_INFO, &MESSAGE_WORKER_STOPPING, NULL, "Worker %s stops: %u sessions end.",
+                        m->config->worker_id, session_count(m->sessions));
+                session_manager_set_draining(m->sessions, true);
+                pool_stop(m->pool);
+                session_end_all(m->sessions, SESSION_STOPPED);
+        }
+        (void) set_patience(m, m->handing_over ? HAND_OVER_USEC : STOP_PATIENCE_USEC);
+        (void) sd_event_add_post(m->event, NULL, on_post, m);
 }
 
 static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *info, void *userdata) {
         Manager *m = userdata;
 
+        (void) source;
         (void) info;
         if (m->stopping) /* told twice: at once */
                 return sd_event_exit(m->event, EXIT_SUCCESS);
         m->stopping = true;
-        (void) source;
-        (void) sd_notify(0, "STOPPING=1\nSTATUS=Ending all sessions");
-        log_event(LOG_INFO, &MESSAGE_WORKER_STOPPING, NULL, "Worker %s stops: %u sessions end.", m->config->worker_id,
-                session_count(m->sessions));
+        (void) sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
         http_server_stop_listening(m->server);
-        session_manager_set_draining(m->sessions, true);
-        pool_stop(m->pool);
-        session_end_all(m->sessions, SESSION_STOPPED);
-        (void) set_patience(m, STOP_PATIENCE_USEC);
-        return sd_event_add_post(m->event, NULL, on_post, m);
+        if (m->options.standalone)
+                begin_stop(m, false);
+        else
+                manager_ask_job(m, begin_stop);
+        return 0;
 }
 
 static void apply(Manager *m) {
@@ -189,7 +209,7 @@ static int make_parts(Manager *m) {
                 r = pool_new(m->event, m->backend, &pool, manager_on_pool, m, &m->pool);
         if (r >= 0)
                 r = session_manager_new(m->event, m->backend, m->pool, &sessions, manager_on_session,
-                        manager_resolve_image, m, &m->sessions);
+                        manager_resolve_image, m->registry, m, &m->sessions);
         if (r < 0)
                 return log_error_errno(r, "Cannot start: %m");
         m->spawner_sock = -EBADF;
@@ -247,7 +267,11 @@ static int start(Manager *m) {
         if (r >= 0)
                 r = watch_signals(m);
         if (r >= 0)
+                r = manager_open_registry(m);
+        if (r >= 0)
                 r = make_parts(m);
+        if (r >= 0)
+                r = manager_inherit(m);
         if (r >= 0 && !m->options.standalone)
                 r = make_bus(m);
         if (r >= 0)
@@ -262,6 +286,10 @@ static void manager_done(Manager *m) {
         m->backend = backend_free(m->backend);
         m->pool = pool_free(m->pool);
         m->sessions = session_manager_free(m->sessions);
+        m->records = record_table_free(m->records);
+        m->registry = registry_free(m->registry);
+        m->records_fd = fd_close(m->records_fd);
+        m->inherit_source = sd_event_source_disable_unref(m->inherit_source);
         m->status_source = sd_event_source_disable_unref(m->status_source);
         m->deadline_source = sd_event_source_disable_unref(m->deadline_source);
         m->spawner_source = sd_event_source_disable_unref(m->spawner_source);
@@ -274,7 +302,8 @@ static void manager_done(Manager *m) {
 }
 
 int manager_main(const ManagerOptions *options) {
-        _cleanup_(manager_done) Manager m = { .options = *options, .spawner_sock = -EBADF, .images = -EBADF };
+        _cleanup_(manager_done)
+                Manager m = { .options = *options, .spawner_sock = -EBADF, .records_fd = -EBADF, .images = -EBADF };
         _cleanup_(error_clear) Error error = { 0 };
 
         int r = config_load(options->root, options->worker, &m.config, &error);
@@ -294,5 +323,7 @@ int manager_main(const ManagerOptions *options) {
         r = sd_event_loop(m.event);
         if (r < 0)
                 (void) log_error_errno(r, "The event loop failed: %m");
+        if (m.handing_over) /* nothing is taken apart: it is the next worker's now */
+                _exit(EXIT_SUCCESS);
         return r < 0 ? EXIT_FAILURE : r;
 }

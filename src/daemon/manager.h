@@ -25,18 +25,21 @@ typedef struct Manager {
         Config *config;
         Backend *backend;
         Pool *pool;
+        Registry *registry;
+        RecordTable *records;
         SessionManager *sessions;
         HttpServer *server;
         HttpApi api;
         Bus *bus;
         pid_t spawner; /* standalone only */
         int spawner_sock;
+        int records_fd; /* owned: of the former worker's records, until they are opened */
         int images; /* owned: the folder of images, once it was needed */
         char socket_path[108]; /* of ours, to be removed; standalone only */
 
-        sd_event_source *status_source, *deadline_source, *spawner_source;
+        sd_event_source *status_source, *deadline_source, *spawner_source, *inherit_source;
         char status[160];
-        bool ready, stopping, limits_warned, backend_was_ready;
+        bool ready, stopping, handing_over, limits_warned, backend_was_ready;
         int exit_code;
 } Manager;
 
@@ -48,6 +51,18 @@ PoolSettings manager_pool_settings(const Manager *m);
 
 /* listen.c: takes what the service manager passed, or opens sockets. Returns 0 or -errno, having logged. */
 int manager_listen(Manager *m);
+
+#define RECORDS_NAME "sessions" /* in the descriptor store */
+
+/* inherit.c: what outlives this process. Opens the registry, and the records that a former worker left in the service
+ * manager's descriptor store. Returns 0 or -errno, having logged. */
+int manager_open_registry(Manager *m);
+int manager_inherit(Manager *m);
+/* Keeps a table of records for the next worker, once it is known how many there have to be. */
+void manager_store_records(Manager *m);
+
+/* stop.c: asked to end: for good, or for another to follow? Calls @answer once. */
+void manager_ask_job(Manager *m, void (*answer)(Manager *m, bool restart));
 
 /* standalone.c: makes the image, starts the spawner and gives up rights. Returns 0 or -errno, having logged. */
 int manager_standalone(Manager *m);

@@ -395,6 +395,11 @@ int http_server_listen(HttpServer *s, int fd) {
         return 0;
 }
 
+void http_server_set_accepting(HttpServer *s, bool accepting) {
+        for (size_t i = 0; i < s->n_listeners; i++)
+                (void) sd_event_source_set_enabled(s->listeners[i], accepting ? SD_EVENT_ON : SD_EVENT_OFF);
+}
+
 void http_server_stop_listening(HttpServer *s) {
         for (size_t i = 0; i < s->n_listeners; i++)
                 s->listeners[i] = sd_event_source_disable_unref(s->listeners[i]);

@@ -59,6 +59,9 @@ void http_server_configure(HttpServer *s, uint64_t body_max, unsigned connection
 /* Serves what connects to @fd (taken), a listening stream socket. */
 int http_server_listen(HttpServer *s, int fd);
 
+/* While it does not accept, connections wait in the kernel. It does at first. */
+void http_server_set_accepting(HttpServer *s, bool accepting);
+
 /* Accepts no more; what is connected is served. */
 void http_server_stop_listening(HttpServer *s);
 

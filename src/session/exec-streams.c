@@ -248,6 +248,8 @@ int exec_write_end(Exec *e, Error *error) {
                 e->stdin_open = false; /* once what was given is written */
         else
                 close_stdin(e);
+        e->stdin_open = false;
+        exec_keep(e); /* without it: the command has to see the end */
         return 0;
 }
 
@@ -276,6 +278,14 @@ int exec_streams_open(Exec *e, const ExecSpec *spec, int theirs[static 3]) {
 
         if (spec->pty)
                 return 0; /* comes from inside */
+        if (spec->streams) {
+                for (int i = 0; i < 3; i++) {
+                        theirs[i] = fcntl(spec->streams[i], F_DUPFD_CLOEXEC, 0);
+                        if (theirs[i] < 0)
+                                return -errno;
+                }
+                return 0;
+        }
         if (e->stdin_data || e->stdin_open) {
                 if (pipe2(p, O_CLOEXEC) < 0)
                         return -errno;
@@ -326,4 +336,26 @@ int exec_streams_attach_terminal(Exec *e, int master) {
                 return -errno;
         int r = watch_output(e, 0);
         return r < 0 ? r : exec_streams_begin(e);
+}
+
+int exec_streams_restore(Exec *e, int fds[static KEPT_MAX]) {
+        int r;
+
+        for (int i = 0; i < 2; i++) {
+                e->out[i] = take_fd(fds[KEPT_STDOUT + i]);
+                r = e->out[i] >= 0 ? watch_output(e, i) : 0;
+                if (r < 0)
+                        return r;
+        }
+        if (e->terminal) {
+                e->terminal_pipe[0] = take_fd(fds[KEPT_PIPE_READ]);
+                e->terminal_pipe[1] = take_fd(fds[KEPT_PIPE_WRITE]);
+                if (e->out[0] < 0 || e->terminal_pipe[0] < 0 || e->terminal_pipe[1] < 0)
+                        return -EBADMSG;
+                e->in = fcntl(e->out[0], F_DUPFD_CLOEXEC, 0);
+                return e->in < 0 ? -errno : 0;
+        }
+        e->in = take_fd(fds[KEPT_STDIN]);
+        e->stdin_open = e->in >= 0;
+        return e->in >= 0 ? fd_set_nonblock(e->in, true) : 0;
 }

@@ -33,6 +33,7 @@ Exec *exec_unref(Exec *e) {
         exec_streams_close(e);
         e->timer = sd_event_source_disable_unref(e->timer);
         (void) sandbox_unref(e->sandbox);
+        (void) sandbox_unref(e->place);
         capture_clear(&e->capture[0]);
         capture_clear(&e->capture[1]);
         output_clear(&e->log);
@@ -49,6 +50,17 @@ static void finish(Exec *e, ExecReason reason) {
         e->is_done = true;
         e->reason = reason;
         e->ended = clock_monotonic();
+        if (e->keeps_log) {
+                OutputResult result = {
+                        .reason = reason,
+                        .exit_code = e->exit_code,
+                        .signal = e->signal,
+                        .cpu_usec = e->cpu_usec,
+                        .max_rss = e->max_rss,
+                        .ended = e->ended,
+                };
+                output_set_result(&e->log, &result);
+        }
         (void) exec_ref(e);
         exec_wake_readers(e);
         if (e->stdin_written) {
@@ -67,6 +79,7 @@ static void release(Exec *e) {
         e->exited = true;
         e->timer = sd_event_source_disable_unref(e->timer);
         exec_streams_close(e);
+        exec_keep(e); /* what is left: its output */
         e->sandbox = sandbox_unref(e->sandbox);
 }
 
@@ -88,8 +101,11 @@ static void on_started(SandboxJob *j, const InitEvent *event, int *fd) {
         Exec *e = CONTAINER_OF(j, Exec, job);
 
         e->pid = event->pid;
+        output_meta(&e->log)->pid = e->pid;
         if (e->terminal && (*fd < 0 || exec_streams_attach_terminal(e, *fd) < 0))
                 exec_kill(e, EXEC_LOST);
+        else if (e->terminal)
+                exec_keep(e);
         exec_wake_readers(e);
 }
 
@@ -209,6 +225,19 @@ int exec_signal(Exec *e, int signal, Error *error) {
 
 /* --- its beginning --- */
 
+static void set_meta(Exec *e, const ExecSpec *spec) {
+        OutputMeta *m = output_meta(&e->log);
+
+        (void) snprintf(m->id, sizeof m->id, "%s", e->id);
+        (void) snprintf(m->command, sizeof m->command, "%s", e->command);
+        m->created = e->created;
+        m->started = e->started;
+        m->deadline = spec->timeout == USEC_INFINITY ? USEC_INFINITY : e->started + spec->timeout;
+        m->background = e->background;
+        m->base64 = e->base64;
+        m->terminal = e->terminal;
+}
+
 static int run(Exec *e, const ExecSpec *spec, const json_t *session_env, Error *error) {
         static char strings[INIT_STRINGS_MAX]; /* one thread, used up before this returns */
         int theirs[3] = { -EBADF, -EBADF, -EBADF };
@@ -223,8 +252,11 @@ static int run(Exec *e, const ExecSpec *spec, const json_t *session_env, Error *
         fds_close(theirs, 3);
         if (r == -EMFILE && e->sandbox->n_jobs >= INIT_EXECS_MAX)
                 return error_set_field(error, ERROR_QUOTA, "execs", "64", "64 commands run in this session already.");
+        e->number = e->job.number;
         if (r == 0)
                 r = exec_streams_begin(e);
+        if (r == 0 && e->keeps_log)
+                set_meta(e, spec);
         if (r == 0 && spec->timeout != USEC_INFINITY)
                 r = sd_event_add_time_relative(e->event, &e->timer, CLOCK_MONOTONIC, spec->timeout, 1, on_timer, e);
         return r;
@@ -253,6 +285,7 @@ int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *
                 .n_ref = 1,
                 .event = event,
                 .sandbox = sandbox_ref(sandbox),
+                .place = keeps_log ? sandbox_ref(sandbox) : NULL,
                 .job = { .started = keeps_log ? on_started : NULL,
                         .refused = on_refused,
                         .exited = on_exited,
@@ -292,7 +325,116 @@ int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *
                 return r;
         e->done = done;
         e->userdata = userdata;
+        if (keeps_log && !e->terminal) /* a terminal is not there yet */
+                exec_keep(e);
         *ret = exec_ref(e);
         e = NULL;
+        return 0;
+}
+
+/* --- over a change of the worker --- */
+
+void exec_keep(Exec *e) {
+        int fds[KEPT_MAX], log[OUTPUT_FDS];
+        uint32_t flags = 0;
+        size_t n = 0;
+
+        if (!e->sandbox || !e->keeps_log || !e->sandbox->backend->ops->keep)
+                return;
+        output_fds(&e->log, log);
+        const int all[KEPT_MAX] = {
+                [KEPT_STDOUT] = e->out[0],
+                [KEPT_STDERR] = e->out[1],
+                /* what is written once is not kept: its end has to be seen */
+                [KEPT_STDIN] = e->stdin_open && !e->terminal ? e->in : -EBADF,
+                [KEPT_PIPE_READ] = e->terminal_pipe[0],
+                [KEPT_PIPE_WRITE] = e->terminal_pipe[1],
+                [KEPT_LOG_STDOUT] = log[0],
+                [KEPT_LOG_STDERR] = log[1],
+                [KEPT_LOG_INDEX] = log[2],
+        };
+        for (unsigned i = 0; i < KEPT_MAX; i++)
+                if (all[i] >= 0) {
+                        flags |= 1U << i;
+                        fds[n++] = all[i];
+                }
+        e->sandbox->backend->ops->keep(e->sandbox->backend, e->sandbox, e->number, flags, fds, n);
+}
+
+void exec_forget(Exec *e) {
+        if (e->keeps_log && e->place && e->place->backend->ops->keep)
+                e->place->backend->ops->keep(e->place->backend, e->place, e->number, 0, NULL, 0);
+}
+
+static int restore(Exec *e, int fds[static KEPT_MAX]) {
+        int log[OUTPUT_FDS] = { fds[KEPT_LOG_STDOUT], fds[KEPT_LOG_STDERR], fds[KEPT_LOG_INDEX] };
+        OutputResult result;
+
+        int r = output_open(&e->log, log);
+        if (r < 0)
+                return r;
+        fds[KEPT_LOG_STDOUT] = fds[KEPT_LOG_STDERR] = fds[KEPT_LOG_INDEX] = -EBADF;
+
+        const OutputMeta *m = output_meta(&e->log);
+        if (!id_is_valid(m->id))
+                return -EBADMSG;
+        (void) snprintf(e->id, sizeof e->id, "%.*s", (int) sizeof e->id - 1, m->id);
+        e->command = strdup(m->command);
+        if (!e->command)
+                return -ENOMEM;
+        e->created = m->created;
+        e->started = m->started;
+        e->background = true; /* nobody is connected to it any more */
+        e->base64 = m->base64;
+        e->terminal = m->terminal;
+        e->pid = m->pid;
+
+        output_get_result(&e->log, &result);
+        if (result.over) {
+                e->is_done = e->exited = true;
+                e->reason = result.reason < EXEC_REASON_MAX_ ? (ExecReason) result.reason : EXEC_LOST;
+                e->exit_code = result.exit_code;
+                e->signal = result.signal;
+                e->cpu_usec = result.cpu_usec;
+                e->max_rss = result.max_rss;
+                e->ended = result.ended;
+                e->sandbox = sandbox_unref(e->sandbox);
+                return 0;
+        }
+        if (m->deadline != USEC_INFINITY)
+                r = sd_event_add_time(e->event, &e->timer, CLOCK_MONOTONIC, m->deadline, 1, on_timer, e);
+        if (r >= 0)
+                r = exec_streams_restore(e, fds);
+        return r < 0 ? r : 0;
+}
+
+int exec_restore(sd_event *event, Sandbox *sandbox, uint32_t number, int fds[static KEPT_MAX], Exec **ret) {
+        _cleanup_(exec_unrefp) Exec *e = malloc(sizeof *e);
+
+        if (!e)
+                return -ENOMEM;
+        *e = (Exec){
+                .n_ref = 1,
+                .event = event,
+                .sandbox = sandbox_ref(sandbox),
+                .place = sandbox_ref(sandbox),
+                .number = number,
+                .job = { .started = on_started, .refused = on_refused, .exited = on_exited, .lost = on_lost },
+                .keeps_log = true,
+                .out = { -EBADF, -EBADF },
+                .in = -EBADF,
+                .terminal_pipe = { -EBADF, -EBADF },
+                .log = OUTPUT_LOG_INIT,
+                .exit_code = -1,
+        };
+        LIST_INIT(&e->readers);
+        int r = restore(e, fds);
+        if (r < 0)
+                return r;
+        if (!e->is_done) {
+                sandbox_expect(sandbox, &e->job, number);
+                (void) exec_ref(e); /* a command that runs has a reference of its own */
+        }
+        *ret = take_ptr(e);
         return 0;
 }

@@ -47,6 +47,7 @@ struct Exec {
         char id[UUID_TEXT_MAX];
         sd_event *event;  /* borrowed */
         Sandbox *sandbox; /* owned while it runs */
+        Sandbox *place;   /* owned: the same for all its life, when its output is kept; else NULL */
         SandboxJob job;
         ExecDone *done; /* may be NULL */
         void *userdata;
@@ -55,6 +56,7 @@ struct Exec {
         char *request_id; /* owned or NULL */
         char *command;    /* owned: for people */
         bool background, terminal, keeps_log, base64;
+        uint32_t number;         /* in its sandbox, for all its life */
         TAILQ_ENTRY(Exec) entry; /* in its session's list */
 
         int out[2];           /* owned: read ends of stdout and stderr; [0] is the master of a terminal */
@@ -96,6 +98,13 @@ DEFINE_CLEANUP(Exec, exec_unref);
 int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *session_env, bool keeps_log,
         ExecDone *done, void *userdata, Exec **ret, Error *error);
 
+/* Takes up a followed command that a former worker started under @number in @sandbox, which is being resumed. @fds: by
+ * KeptDescriptor, those that are used are taken. It may have ended. @ret: new reference. Returns 0 or -errno. */
+int exec_restore(sd_event *event, Sandbox *sandbox, uint32_t number, int fds[static KEPT_MAX], Exec **ret);
+
+/* Nobody will ask for it any more: the next worker need not know it. */
+void exec_forget(Exec *e);
+
 /* Kills it, with all that it started, for @reason (EXEC_TIMEOUT, EXEC_CANCELLED). */
 void exec_kill(Exec *e, ExecReason reason);
 
@@ -131,6 +140,9 @@ json_t *exec_describe(const Exec *e);
 /* Kept bytes of one stream or of a piece as the client wants them. */
 json_t *exec_text(const Exec *e, const char *bytes, size_t length);
 
+/* Has the backend keep what a later worker needs to go on with it. */
+void exec_keep(Exec *e);
+
 /* exec-streams.c, for exec.c */
 int exec_streams_open(Exec *e, const ExecSpec *spec, int theirs[static 3]);
 int exec_streams_begin(Exec *e);
@@ -139,3 +151,4 @@ int exec_streams_attach_terminal(Exec *e, int master);
 void exec_streams_drain(Exec *e);
 void exec_streams_close(Exec *e);
 void exec_wake_readers(Exec *e);
+int exec_streams_restore(Exec *e, int fds[static KEPT_MAX]);

@@ -46,6 +46,13 @@ struct SessionManager {
         unsigned n_creations;
         sd_event_source *retry;
 
+        Registry *registry; /* borrowed */
+
+        RecordTable *records; /* borrowed or NULL */
+        void (*on_restored)(SessionManager *m, void *userdata);
+        unsigned n_inheriting, n_inherited;
+        bool all_told, restored;
+
         usec_t memory_checked;
         bool memory_low;
 };
@@ -59,5 +66,13 @@ int session_new(
         SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret);
 int session_check_capacity(SessionManager *m, Error *error);
 Session *session_find_key(SessionManager *m, const char *owner, const char *key);
+/* An empty one with one reference. */
+Session *session_alloc(SessionManager *m);
+/* Puts a session, complete with its sandbox, among those that can be found. */
+int session_enter(Session *s);
 void session_removed(Session *s);
+void session_add_exec(Session *s, Exec *e);
 void session_announce_exec(Session *s, Exec *e);
+
+/* restore.c: writes the session's record. */
+void session_save(const Session *s);

@@ -70,8 +70,10 @@ void session_announce_exec(Session *s, Exec *e) {
 
 static unsigned count_descriptors(void);
 
+static void remember_former(SessionManager *m);
+
 int session_manager_new(sd_event *event, Backend *backend, Pool *pool, const SessionSettings *settings,
-        SessionNotify *notify, ImageResolve *resolve, void *userdata, SessionManager **ret) {
+        SessionNotify *notify, ImageResolve *resolve, Registry *registry, void *userdata, SessionManager **ret) {
         _cleanup_(session_manager_freep) SessionManager *m = calloc(1, sizeof *m);
 
         if (!m)
@@ -82,6 +84,7 @@ int session_manager_new(sd_event *event, Backend *backend, Pool *pool, const Ses
         m->settings = *settings;
         m->notify = notify;
         m->resolve = resolve;
+        m->registry = registry;
         m->userdata = userdata;
         m->descriptors_max = count_descriptors();
         TAILQ_INIT(&m->announcements);
@@ -96,6 +99,7 @@ int session_manager_new(sd_event *event, Backend *backend, Pool *pool, const Ses
         r = sd_event_source_set_priority(m->announce, SD_EVENT_PRIORITY_IDLE - 10);
         if (r < 0)
                 return r;
+        remember_former(m);
         *ret = take_ptr(m);
         return 0;
 }
@@ -275,6 +279,17 @@ Session *session_after(const Session *s, const char *owner) {
 
 /* --- coming and going --- */
 
+/* It lives after all. */
+static void forget_end(SessionManager *m, const char *id) {
+        EndedSession *e = NULL;
+
+        HASH_FIND_STR(m->ended, id, e);
+        if (!e)
+                return;
+        HASH_DEL(m->ended, e);
+        (void) ended_free(e);
+}
+
 static void on_sandbox(Sandbox *sandbox, void *userdata) {
         if (sandbox->state >= SANDBOX_DYING)
                 session_end(userdata, SESSION_LOST);
@@ -287,28 +302,65 @@ static int copy_text(char **to, const char *text) {
         return *to ? 0 : -ENOMEM;
 }
 
-int session_new(
-        SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret) {
-        _cleanup_(session_unrefp) Session *s = calloc(1, sizeof *s);
+Session *session_alloc(SessionManager *m) {
+        Session *s = calloc(1, sizeof *s);
 
         if (!s)
-                return -ENOMEM;
+                return NULL;
         s->n_ref = 1;
         s->manager = m;
         LIST_INIT(&s->end_waiters);
         TAILQ_INIT(&s->execs);
+        return s;
+}
+
+int session_enter(Session *s) {
+        SessionManager *m = s->manager;
+        Session *twin = NULL;
+        int r = 0;
+
+        if (s->key && !s->key_index) {
+                s->key_index = make_key_index(s->owner, s->key);
+                if (!s->key_index)
+                        return -ENOMEM;
+        }
+        HASH_FIND(by_id, m->by_id, s->id, strlen(s->id), twin);
+        if (twin)
+                return -EEXIST;
+        if (!s->deadline_source)
+                r = session_arm_deadline(s);
+        if (r < 0)
+                return r;
+        s->sequence = s->sequence ? s->sequence : m->last_sequence + 1;
+        m->last_sequence = MAX(m->last_sequence, s->sequence);
+        sandbox_set_owner(s->sandbox, on_sandbox, s);
+        HASH_ADD_KEYPTR(by_id, m->by_id, s->id, strlen(s->id), s);
+        if (s->key_index)
+                HASH_ADD_KEYPTR(by_key, m->by_key, s->key_index, strlen(s->key_index), s);
+        m->n_sessions++;
+        forget_end(m, s->id);
+        s->entry = m->restored ? NULL : registry_find(m->registry, s->id); /* one that was there before */
+        if (s->entry)
+                s->entry->state = REGISTRY_ALIVE;
+        else
+                s->entry = registry_add(m->registry, s->id, s->owner);
+        session_save(s);
+        return 0;
+}
+
+int session_new(
+        SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret) {
+        _cleanup_(session_unrefp) Session *s = session_alloc(m);
+
+        if (!s)
+                return -ENOMEM;
         s->created = clock_realtime();
         s->limits = spec->limits;
         s->from_pool = from_pool;
-        s->sequence = ++m->last_sequence;
         uuid_make(s->id);
         int r = copy_text(&s->owner, owner);
         if (r == 0)
                 r = copy_text(&s->image, spec->image ? spec->image : m->settings.image);
-        if (r == 0 && spec->key) {
-                s->key_index = make_key_index(owner, spec->key);
-                r = s->key_index ? 0 : -ENOMEM;
-        }
         if (r == 0)
                 r = session_set_timeout(
                         s, spec->timeout ? spec->timeout : MIN(m->settings.timeout, m->settings.timeout_max));
@@ -319,25 +371,24 @@ int session_new(
         s->env = take_ptr(spec->env);
         s->metadata = take_ptr(spec->metadata);
         s->sandbox = sandbox;
-        sandbox_set_owner(sandbox, on_sandbox, s);
-        HASH_ADD_KEYPTR(by_id, m->by_id, s->id, strlen(s->id), s);
-        if (s->key_index)
-                HASH_ADD_KEYPTR(by_key, m->by_key, s->key_index, strlen(s->key_index), s);
-        m->n_sessions++;
+        r = session_enter(s);
+        if (r < 0) {
+                s->sandbox = NULL; /* the caller's still */
+                return r;
+        }
         announce(s, SESSION_EVENT_NEW, NULL);
         *ret = take_ptr(s);
         return 0;
 }
 
-static void remember_end(const Session *s) {
-        SessionManager *m = s->manager;
+static void remember(SessionManager *m, const char *id, const char *owner, SessionEndReason reason) {
         EndedSession *e = calloc(1, sizeof *e);
 
         if (!e)
                 return; /* it will be unknown */
-        memcpy(e->id, s->id, sizeof e->id);
-        e->reason = s->end_reason;
-        if (copy_text(&e->owner, s->owner) < 0) {
+        (void) snprintf(e->id, sizeof e->id, "%.*s", (int) sizeof e->id - 1, id);
+        e->reason = reason;
+        if (copy_text(&e->owner, owner) < 0) {
                 free(e);
                 return;
         }
@@ -349,6 +400,23 @@ static void remember_end(const Session *s) {
         }
 }
 
+/* What former workers left: those that nobody ended died with them, unless they are found again. */
+static void remember_former(SessionManager *m) {
+        for (unsigned i = 0; i < registry_size(m->registry); i++) {
+                RegistryEntry *e = registry_entry(m->registry, i);
+                EndedSession *known = NULL;
+                if (!e)
+                        continue;
+                unsigned reason = e->state >= REGISTRY_ENDED ? e->state - REGISTRY_ENDED : SESSION_LOST;
+                if (e->state == REGISTRY_ALIVE)
+                        registry_end(e, e->id, SESSION_LOST);
+                HASH_FIND_STR(m->ended, e->id, known);
+                if (!known)
+                        remember(m, e->id, e->owner[0] ? e->owner : NULL,
+                                reason < SESSION_END_REASON_MAX_ ? (SessionEndReason) reason : SESSION_LOST);
+        }
+}
+
 void session_removed(Session *s) {
         SessionManager *m = s->manager;
 
@@ -356,7 +424,10 @@ void session_removed(Session *s) {
         if (s->key_index)
                 HASH_DELETE(by_key, m->by_key, s);
         m->n_sessions--;
-        remember_end(s);
+        registry_end(s->entry, s->id, s->end_reason);
+        remember(m, s->id, s->owner, s->end_reason);
+        if (m->records)
+                record_clear(m->records, s->sandbox->slot);
         announce(s, SESSION_EVENT_REMOVED, NULL);
         (void) session_unref(s); /* the table's reference; session_end() holds another */
         creations_retry(m);

@@ -2,6 +2,8 @@
 #pragma once
 
 #include "pool/pool.h"
+#include "session/record.h"
+#include "session/registry.h"
 #include "session/session.h"
 
 /* All sessions of a worker: creating, finding, listing, ending. Knows nothing of HTTP or the bus. */
@@ -32,10 +34,19 @@ typedef struct Creation Creation;
 /* Called once, never from within session_create(): @s (borrowed) or @error. */
 typedef void CreationDone(Creation *c, Session *s, bool attached, Error *error, void *userdata);
 
+/* @registry: borrowed; what it knows of ended sessions is told to those who ask for them. */
 int session_manager_new(sd_event *event, Backend *backend, Pool *pool, const SessionSettings *settings,
-        SessionNotify *notify, ImageResolve *resolve, void *userdata, SessionManager **ret);
+        SessionNotify *notify, ImageResolve *resolve, Registry *registry, void *userdata, SessionManager **ret);
 SessionManager *session_manager_free(SessionManager *m);
 DEFINE_CLEANUP(SessionManager, session_manager_free);
+
+/* Takes over what a former worker left: @records, by which its sessions are found again in the backend's sandboxes, and
+ * which is kept up from now on (NULL: nothing is handed on). Call it before the backend is ready. @restored: called
+ * once, when all that there was is usable again. */
+void session_manager_inherit(
+        SessionManager *m, RecordTable *records, void (*restored)(SessionManager *m, void *userdata));
+void session_manager_set_records(SessionManager *m, RecordTable *records);
+unsigned session_n_inherited(const SessionManager *m);
 
 void session_manager_configure(SessionManager *m, const SessionSettings *settings);
 const SessionSettings *session_manager_settings(const SessionManager *m);

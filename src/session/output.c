@@ -29,6 +29,7 @@ struct OutputShared {
         uint64_t max;
         uint64_t punched[2]; /* bytes at the beginning of each file that are gone */
         uint32_t first_chunk, n_chunks;
+        OutputMeta meta;
         OutputResult result;
         Chunk chunks[CHUNKS];
 };
@@ -193,6 +194,8 @@ int output_open(OutputLog *l, int fds[static OUTPUT_FDS]) {
                 (void) munmap(new.shared, sizeof *new.shared);
                 return -EBADMSG;
         }
+        OutputMeta *m = &new.shared->meta;
+        m->id[sizeof m->id - 1] = m->command[sizeof m->command - 1] = '\0';
         new.max = new.shared->max;
         *l = new;
         for (size_t i = 0; i < OUTPUT_FDS; i++)
@@ -283,6 +286,10 @@ ssize_t output_read(const OutputLog *l, const OutputPiece *p, char *buf, size_t 
         ssize_t n = pread(l->data[p->stream], buf, MIN(size, p->length), (off_t) p->position);
 
         return n < 0 ? -errno : n;
+}
+
+OutputMeta *output_meta(OutputLog *l) {
+        return &l->shared->meta;
 }
 
 void output_set_result(OutputLog *l, const OutputResult *result) {

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "base/clock.h"
-#include "base/macro.h"
+#include "base/text.h"
 
 /*
  * What a command printed, in the order in which it came: about the last @max bytes of both streams together. Offsets
@@ -33,6 +32,17 @@ typedef struct OutputResult {
         uint64_t cpu_usec, max_rss;
         usec_t ended; /* monotonic */
 } OutputResult;
+
+/* Which command it is, for a later worker. */
+typedef struct OutputMeta {
+        char id[UUID_TEXT_MAX + 3];
+        char command[256];
+        usec_t created;  /* wall clock */
+        usec_t started;  /* monotonic */
+        usec_t deadline; /* monotonic, USEC_INFINITY: none */
+        int32_t pid;
+        uint32_t background, base64, terminal;
+} OutputMeta;
 
 typedef struct OutputShared OutputShared;
 
@@ -81,5 +91,6 @@ bool output_next(const OutputLog *l, uint64_t from, OutputPiece *ret);
 /* Copies bytes of a piece. Returns how many or -errno. */
 ssize_t output_read(const OutputLog *l, const OutputPiece *p, char *buf, size_t size);
 
+OutputMeta *output_meta(OutputLog *l); /* to read and write */
 void output_set_result(OutputLog *l, const OutputResult *result);
 void output_get_result(const OutputLog *l, OutputResult *ret);

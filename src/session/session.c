@@ -72,12 +72,39 @@ int session_set_timeout(Session *s, usec_t timeout) {
         } else
                 r = sd_event_add_time(
                         s->manager->event, &s->deadline_source, CLOCK_MONOTONIC, s->deadline, 0, on_deadline, s);
+        if (r >= 0 && s->entry) /* one that can be found already */
+                session_save(s);
+        return r < 0 ? r : 0;
+}
+
+int session_arm_deadline(Session *s) {
+        int r = sd_event_add_time(
+                s->manager->event, &s->deadline_source, CLOCK_MONOTONIC, s->deadline, 0, on_deadline, s);
+
         return r < 0 ? r : 0;
 }
 
 void session_set_metadata(Session *s, json_t *metadata) {
         json_decref(s->metadata);
         s->metadata = json_incref(metadata);
+        session_save(s);
+}
+
+static void on_exec_ended(Exec *e, void *userdata) {
+        Session *s = userdata;
+
+        session_announce_exec(s, e);
+        (void) session_unref(s);
+}
+
+/* The reference is taken. */
+void session_add_exec(Session *s, Exec *e) {
+        if (!e->is_done && !e->session_done) {
+                e->session_done = on_exec_ended;
+                e->session_userdata = session_ref(s);
+        }
+        TAILQ_INSERT_TAIL(&s->execs, e, entry);
+        s->n_execs++;
 }
 
 /* Only so many of those that ended are kept, and only so much of their output. */
@@ -96,15 +123,9 @@ static void forget_old_execs(Session *s) {
                         continue;
                 bytes -= output_end(&e->log) - output_first(&e->log);
                 n--;
+                exec_forget(e);
                 forget_exec(s, e);
         }
-}
-
-static void on_exec_ended(Exec *e, void *userdata) {
-        Session *s = userdata;
-
-        session_announce_exec(s, e);
-        (void) session_unref(s);
 }
 
 int session_exec(Session *s, ExecSpec *spec, bool follow, ExecDone *done, void *userdata, Exec **ret, Error *error) {
@@ -119,8 +140,7 @@ int session_exec(Session *s, ExecSpec *spec, bool follow, ExecDone *done, void *
         }
         if (r >= 0 && keeps_log) {
                 forget_old_execs(s);
-                TAILQ_INSERT_TAIL(&s->execs, exec_ref(*ret), entry);
-                s->n_execs++;
+                session_add_exec(s, exec_ref(*ret));
         }
         if (r != -ENOTCONN)
                 return r;

@@ -7,6 +7,7 @@
 
 #include "runtime/sandbox.h"
 #include "session/exec.h"
+#include "session/registry.h"
 #include "spec/create.h"
 
 /* What a client holds: a sandbox of its own with an id, a deadline and what was asked for. */
@@ -55,7 +56,7 @@ struct Session {
         unsigned n_execs;
         UT_hash_handle by_id, by_key;
         char *key_index; /* owned: owner and key */
-        unsigned n_announcements;
+        RegistryEntry *entry;
 };
 
 Session *session_ref(Session *s);
@@ -64,6 +65,9 @@ DEFINE_CLEANUP(Session, session_unref);
 
 /* Sets another deadline, @timeout from now. Returns 0 or -errno. */
 int session_set_timeout(Session *s, usec_t timeout);
+
+/* Of one that was restored: at the deadline that it has. */
+int session_arm_deadline(Session *s);
 
 void session_set_metadata(Session *s, json_t *metadata);
 
