@@ -16,6 +16,7 @@
 typedef struct Member {
         Sandbox *sandbox; /* owned */
         Pool *pool;
+        bool ready; /* which of the lists it is in */
         TAILQ_ENTRY(Member) entry;
 } Member;
 
@@ -71,6 +72,7 @@ static void remove_starting(Pool *p, Member *m) {
 
 static void member_ready(Pool *p, Member *m) {
         remove_starting(p, m);
+        m->ready = true;
         TAILQ_INSERT_TAIL(&p->ready, m, entry);
         p->n_ready++;
         p->backoff = 0;
@@ -91,14 +93,11 @@ static void on_member(Sandbox *s, void *userdata) {
                 member_ready(p, m);
                 return;
         }
-        bool was_starting = s->error != 0;
-        for (Member *i = TAILQ_FIRST(&p->starting); i && !was_starting; i = TAILQ_NEXT(i, entry))
-                was_starting = i == m;
-        if (s->state == SANDBOX_DYING && was_starting)
+        if (s->state == SANDBOX_DYING && !m->ready)
                 return; /* told once it has ended */
 
         _cleanup_(member_freep) _unused_ Member *gone = m;
-        if (was_starting) {
+        if (!m->ready) {
                 remove_starting(p, m);
                 p->backoff = p->backoff ? MIN(2 * p->backoff, BACKOFF_MAX_USEC) : BACKOFF_MIN_USEC;
                 tell(p, POOL_MEMBER_FAILED, s);
