@@ -30,6 +30,7 @@ static Creation *creation_free(Creation *c) {
                 c->manager->n_creations--;
         }
         if (c->sandbox) {
+                c->manager->n_starting--;
                 sandbox_set_owner(c->sandbox, NULL, NULL);
                 backend_kill(c->manager->backend, c->sandbox);
                 (void) sandbox_unref(c->sandbox);
@@ -86,6 +87,7 @@ static void on_sandbox(Sandbox *s, void *userdata) {
                         return;
                 }
                 c->sandbox = NULL;
+                c->manager->n_starting--;
                 finish(c, s, false);
                 return;
         }
@@ -127,7 +129,12 @@ static int start(Creation *c, Error *error) {
         if (c->manager->backend->status != BACKEND_READY)
                 return 0;
         int r = backend_start(c->manager->backend, &c->sandbox_spec, on_sandbox, c, &c->sandbox);
-        return r == -ENOTCONN || r == -EAGAIN ? 0 : r < 0 ? error_set_errno(error, r) : 0;
+        if (r == -ENOTCONN || r == -EAGAIN)
+                return 0;
+        if (r < 0)
+                return error_set_errno(error, r);
+        c->manager->n_starting++;
+        return 0;
 }
 
 static void retry(Creation *c) {
@@ -136,6 +143,11 @@ static void retry(Creation *c) {
 
         if (c->sandbox)
                 return;
+        Session *twin = c->spec.key ? session_find_key(c->manager, c->owner, c->spec.key) : NULL;
+        if (twin) {
+                succeed(c, twin, true);
+                return;
+        }
         int r = take_pooled(c->manager, &c->sandbox_spec, &pooled, &error);
         if (r > 0) {
                 finish(c, pooled, true);

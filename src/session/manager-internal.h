@@ -44,6 +44,7 @@ struct SessionManager {
 
         TAILQ_HEAD(, Creation) creations; /* that wait or start, oldest first */
         unsigned n_creations;
+        unsigned n_starting; /* of them, whose sandbox is being made: as good as sessions */
         sd_event_source *retry;
 
         Registry *registry; /* borrowed */

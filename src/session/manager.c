@@ -203,7 +203,7 @@ int session_check_capacity(SessionManager *m, Error *error) {
 
         if (m->draining)
                 r = error_set(error, ERROR_DRAINING, "This worker takes no new sessions.");
-        else if (m->n_sessions + m->n_ending >= max && m->backend->status != BACKEND_CONNECTING) {
+        else if (m->n_sessions + m->n_ending + m->n_starting >= max && m->backend->status != BACKEND_CONNECTING) {
                 (void) snprintf(limit, sizeof limit, "%u sessions", max);
                 r = error_set_field(
                         error, ERROR_NO_CAPACITY, "", limit, "%u sessions live here already.", m->n_sessions);

@@ -182,6 +182,7 @@ static void on_sandbox(Sandbox *sandbox, void *userdata) {
                 session_end(s, SESSION_LOST);
         if (sandbox->state == SANDBOX_ENDED) {
                 s->manager->n_ending--;
+                creations_retry(s->manager); /* its place is free now */
                 sandbox_set_owner(sandbox, NULL, NULL);
                 tell_end_waiters(s);
                 (void) session_unref(s); /* the reference that session_end() kept */
