@@ -17,8 +17,10 @@ int manager_open_registry(Manager *m) {
         char path[400];
 
         (void) snprintf(path, sizeof path, "%s/%s", m->options.state, m->config->worker_id);
-        if (m->options.standalone)
-                (void) mkdir(path, 0750); /* opening tells when that did not work */
+        if (m->options.standalone) { /* opening tells when that did not work */
+                (void) mkdir(m->options.state, 0755);
+                (void) mkdir(path, 0750);
+        }
         (void) snprintf(path, sizeof path, "%s/%s/sessions", m->options.state, m->config->worker_id);
         int r = registry_open(path, &m->registry);
         if (r >= 0)

@@ -261,13 +261,13 @@ static int start(Manager *m) {
 
         r = make_server(m);
         if (r >= 0)
+                r = manager_open_registry(m);
+        if (r >= 0)
                 r = m->options.standalone ? manager_standalone(m) : manager_listen(m);
         if (r >= 0)
                 r = check_image(m);
         if (r >= 0)
                 r = watch_signals(m);
-        if (r >= 0)
-                r = manager_open_registry(m);
         if (r >= 0)
                 r = make_parts(m);
         if (r >= 0)

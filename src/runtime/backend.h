@@ -47,8 +47,8 @@ typedef void BackendNotify(Backend *b, void *userdata);
 
 /* How a new worker takes over what a former one left. All may be NULL. */
 typedef struct BackendHeir {
-        /* Whose is the sandbox @s, which is not usable yet? Sets its owner and returns true to keep it; it is told READY
-         * later. Otherwise it is ended. */
+        /* Whose is the sandbox @s, which is not usable yet? Sets its owner and returns true to keep it; it is told
+         * READY later. Otherwise it is ended. */
         bool (*adopt)(Sandbox *s, void *userdata);
         /* Descriptors that were kept for the command @number of an adopted one; those taken are set to -EBADF. */
         void (*kept)(Sandbox *s, uint32_t number, uint32_t flags, int fds[static KEPT_MAX], void *userdata);

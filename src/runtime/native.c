@@ -171,7 +171,8 @@ static void adopt(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
                 s->resuming = true;
                 s->cookie = UINT64_MAX;
         }
-        if (!s || !n->backend.heir.adopt(s, n->backend.heir.userdata) || sandbox_attach(s, n->event, take_fd(fds[0])) < 0) {
+        if (!s || !n->backend.heir.adopt(s, n->backend.heir.userdata) ||
+                sandbox_attach(s, n->event, take_fd(fds[0])) < 0) {
                 if (s)
                         sandbox_set_owner(s, NULL, NULL);
                 (void) sandbox_unref(s);
@@ -215,8 +216,8 @@ static void handle_synced(Native *n) {
                         s->cookie = 0;
         }
         LIST_FOREACH(s, &n->sandboxes, entry)
-                if (s->resuming && sandbox_resume(s) < 0)
-                        kill_slot(n, s->slot, s->generation);
+        if (s->resuming && sandbox_resume(s) < 0)
+                kill_slot(n, s->slot, s->generation);
         n->synced = true;
         if (n->backend.heir.done)
                 n->backend.heir.done(n->backend.heir.userdata);
@@ -356,9 +357,7 @@ static void native_kill(Backend *b, Sandbox *s) {
         /* else as soon as it is known which one it is */
 }
 
-static void native_keep(
-        Backend *b, const Sandbox *s, uint32_t number, uint32_t flags, const int *fds, size_t n_fds) {
-
+static void native_keep(Backend *b, const Sandbox *s, uint32_t number, uint32_t flags, const int *fds, size_t n_fds) {
         Native *n = native(b);
         SpawnMessage m = {
                 .type = n_fds > 0 ? SPAWN_KEEP : SPAWN_DROP,
@@ -369,7 +368,7 @@ static void native_keep(
         };
         struct iovec iov = { .iov_base = &m, .iov_len = sizeof m };
 
-        if (n->sock >= 0 && n->path) /* else there is no worker to come back */
+        if (n->sock >= 0 && n->path)                               /* else there is no worker to come back */
                 (void) message_send(n->sock, &iov, 1, fds, n_fds); /* if it fails the command ends with this worker */
 }
 

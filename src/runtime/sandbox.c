@@ -251,8 +251,8 @@ int sandbox_resume(Sandbox *s) {
 
         s->resuming = true;
         LIST_FOREACH(j, &s->jobs, entry)
-                if (request.argc < INIT_RESUME_MAX)
-                        numbers[request.argc++] = j->number;
+        if (request.argc < INIT_RESUME_MAX)
+                numbers[request.argc++] = j->number;
         request.length = request.argc * (uint32_t) sizeof numbers[0];
         struct iovec iov[2] = {
                 { .iov_base = &request, .iov_len = sizeof request },

@@ -46,7 +46,7 @@ struct Sandbox {
         SandboxState state;
         SandboxSpec spec;
         bool resuming; /* taken over from a former worker: process 1 has to be asked what still runs */
-        int error; /* why it could not be made, negative */
+        int error;     /* why it could not be made, negative */
         char error_text[128];
         bool end_wanted; /* killed while it was being made */
 
