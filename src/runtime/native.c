@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 
@@ -11,6 +12,7 @@
 
 #define RECONNECT_USEC (100 * USEC_PER_MSEC)
 #define MESSAGES_PER_TURN 64
+#define SLOTS_MAX (1U << 20)
 
 typedef struct Native {
         Backend backend;
@@ -133,7 +135,7 @@ static void note_base_counters(Native *n, Sandbox *s) {
 static void handle_created(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
         Sandbox *s = find_by_cookie(n, m->cookie);
 
-        if (!s || n_fds != 1 || m->slot >= n->n_slots) {
+        if (!s || n_fds != 1 || m->slot >= n->n_slots || n->slots[m->slot]) {
                 kill_slot(n, m->slot, m->generation);
                 if (s)
                         end_sandbox(s, -EBADMSG, "the spawner's answer is malformed");
@@ -187,10 +189,13 @@ static void adopt(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
 static void handle_slot(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
         Sandbox *s = find_by_slot(n, m->slot, m->generation);
 
-        if (s)
-                s->cookie = UINT64_MAX; /* marks it as seen */
-        else
+        if (!s) {
                 adopt(n, m, fds, n_fds);
+                return;
+        }
+        s->cookie = UINT64_MAX; /* marks it as seen */
+        if (s->end_wanted)      /* that may have been lost with the connection */
+                kill_slot(n, m->slot, m->generation);
 }
 
 static void handle_kept(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
@@ -227,6 +232,8 @@ static void handle_synced(Native *n) {
 static int handle_welcome(Native *n, const SpawnMessage *m) {
         if (m->cookie != WIRE_VERSION)
                 return -EPROTONOSUPPORT;
+        if (m->slot > SLOTS_MAX)
+                return -EBADMSG;
         if (m->slot > n->n_slots) {
                 Sandbox **slots = reallocarray(n->slots, m->slot, sizeof *slots);
                 if (!slots)
@@ -463,6 +470,10 @@ int native_new(sd_event *event, const char *path, int fd, BackendNotify *notify,
         };
         LIST_INIT(&n->sandboxes);
         b = &n->backend;
+        /* what a former worker asked for last may be answered to us: no cookie of its is one of ours */
+        if (getrandom(&n->last_cookie, sizeof n->last_cookie, 0) < 0)
+                n->last_cookie = clock_realtime();
+        n->last_cookie >>= 1;
 
         if (path) {
                 n->path = strdup(path);

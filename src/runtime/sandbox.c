@@ -11,6 +11,8 @@
 #include "runtime/backend.h"
 
 #define EVENTS_PER_TURN 16
+#define EVENTS_PER_COMMAND 3U /* started, how it ended; after a change of workers also that it is gone */
+#define EVENTS_SPARE 256U     /* of the sandbox itself, and of commands of a former worker */
 
 Sandbox *sandbox_ref(Sandbox *s) {
         s->n_ref++;
@@ -105,8 +107,11 @@ static int handle_event(Sandbox *s, const InitEvent *e, int *fd) {
                 return -ECHILD;
         case INIT_STARTED:
                 j = find_job(s, e->exec);
-                if (!j || !j->started || e->pid <= 1)
-                        return j ? -EBADMSG : 0;
+                if (!j)
+                        return 0;
+                if (!j->started || j->has_started || e->pid <= 1)
+                        return -EBADMSG;
+                j->has_started = true;
                 j->started(j, e, fd);
                 return 0;
         case INIT_REFUSED:
@@ -165,7 +170,10 @@ static int on_control(sd_event_source *source, int fd, uint32_t revents, void *u
                 }
                 for (size_t k = n_fds; k < MESSAGE_FDS_MAX; k++)
                         fds[k] = -EBADF;
-                r = handle_event(s, &e, &fds[0]);
+                /* who tells more than there is to tell wants to keep us busy */
+                s->n_events++;
+                r = s->n_events > EVENTS_SPARE + EVENTS_PER_COMMAND * s->n_commands ? -EBADMSG
+                                                                                    : handle_event(s, &e, &fds[0]);
                 fds_close(fds, n_fds);
         }
         if (r < 0) {
@@ -209,6 +217,8 @@ int sandbox_run(
                 return -ENOTCONN;
         if (s->n_jobs >= INIT_EXECS_MAX)
                 return -EMFILE;
+        if (s->last_number == UINT32_MAX)
+                return -EOVERFLOW;
 
         request->type = INIT_EXEC;
         request->exec = ++s->last_number;
@@ -220,8 +230,10 @@ int sandbox_run(
         if (r < 0)
                 return r;
         j->number = request->exec;
+        j->has_started = false;
         LIST_INSERT_HEAD(&s->jobs, j, entry);
         s->n_jobs++;
+        s->n_commands++;
         return 0;
 }
 
@@ -242,6 +254,7 @@ void sandbox_expect(Sandbox *s, SandboxJob *j, uint32_t number) {
         s->last_number = MAX(s->last_number, number);
         LIST_INSERT_HEAD(&s->jobs, j, entry);
         s->n_jobs++;
+        s->n_commands++;
 }
 
 int sandbox_resume(Sandbox *s) {

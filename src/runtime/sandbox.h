@@ -32,6 +32,7 @@ typedef void SandboxNotify(Sandbox *s, void *userdata);
 /* A command that runs in a sandbox: gets the events of process 1 that are about it, checked for their form. */
 struct SandboxJob {
         uint32_t number; /* given by sandbox_run() */
+        bool has_started;
         /* may be NULL. @fd: descriptor that came with it, or -EBADF; closed afterwards unless taken out */
         void (*started)(SandboxJob *j, const InitEvent *e, int *fd);
         void (*refused)(SandboxJob *j, const InitEvent *e);
@@ -56,6 +57,7 @@ struct Sandbox {
         int control; /* owned */
         sd_event_source *control_source;
         uint32_t last_number;
+        uint64_t n_commands, n_events; /* that process 1 was asked to run, and that it told */
         LIST_HEAD(, SandboxJob) jobs;
         unsigned n_jobs;
 

@@ -432,6 +432,7 @@ int exec_restore(sd_event *event, Sandbox *sandbox, uint32_t number, int fds[sta
         if (r < 0)
                 return r;
         if (!e->is_done) {
+                e->job.has_started = e->pid > 0;
                 sandbox_expect(sandbox, &e->job, number);
                 (void) exec_ref(e); /* a command that runs has a reference of its own */
         }
