@@ -170,6 +170,7 @@ static int take_command(ExecSpec *e, const json_t *command, Error *error) {
         e->argv = calloc(4, sizeof *e->argv);
         if (!e->argv)
                 return -ENOMEM;
+        e->is_command = true;
         int r = add_argument(e, "command", "/bin/sh", 7, error);
         if (r == 0)
                 r = add_argument(e, "command", "-c", 2, error);
@@ -342,7 +343,7 @@ int exec_spec_encode(const ExecSpec *e, const json_t *session_env, char *buf, In
                 envc++;
         }
         if (s.full || envc > INIT_ENVC_MAX)
-                return error_set_field(error, ERROR_TOO_LARGE, e->argc > 3 ? "argv" : "command", "192 KiB",
+                return error_set_field(error, ERROR_TOO_LARGE, e->is_command ? "command" : "argv", "192 KiB",
                         "Command, arguments and environment are longer than 192 KiB together; send data as \"stdin\".");
         ret->argc = (uint32_t) e->argc;
         ret->envc = envc;

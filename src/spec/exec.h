@@ -14,6 +14,7 @@
 typedef struct ExecSpec {
         char **argv; /* owned, ended by NULL */
         size_t argc;
+        bool is_command; /* given as a text for the shell */
         char *cwd;        /* owned; NULL: the home folder */
         json_t *env;      /* owned or NULL */
         char *stdin_data; /* owned; NULL: closed */
