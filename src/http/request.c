@@ -190,7 +190,7 @@ static void answer(HttpRequest *r, unsigned status, struct MHD_Response *respons
         assert(!r->answered);
 
         r->answered = true;
-        if (!r->stream_read)
+        if (!r->stream_read && !r->upgraded)
                 r->cancelled = NULL;
         r->status = status;
         r->response = response;
@@ -222,6 +222,10 @@ void http_answer_json(HttpRequest *r, unsigned status, json_t *document) {
 
 void http_answer_text(HttpRequest *r, unsigned status, const char *content_type, char *text) {
         answer_buffer(r, status, content_type, text, strlen(text));
+}
+
+void http_answer_bytes(HttpRequest *r, unsigned status, const char *content_type, char *bytes, size_t length) {
+        answer_buffer(r, status, content_type, bytes, length);
 }
 
 void http_answer_empty(HttpRequest *r, unsigned status) {
@@ -390,6 +394,7 @@ static void on_upgrade(void *cls, struct MHD_Connection *connection, void *conte
 
         (void) connection;
         (void) context;
+        r->cancelled = NULL;
         r->upgraded(sock, extra, extra_length, handle, r->upgrade_userdata);
 }
 

@@ -45,6 +45,8 @@ void http_request_set_header(HttpRequest *r, const char *name, const char *value
 void http_answer_json(HttpRequest *r, unsigned status, json_t *document);
 /* With text of another type (taken, from malloc()). */
 void http_answer_text(HttpRequest *r, unsigned status, const char *content_type, char *text);
+/* With bytes (taken, from malloc()); @content_type: NULL when it is among the headers that were set. */
+void http_answer_bytes(HttpRequest *r, unsigned status, const char *content_type, char *bytes, size_t length);
 void http_answer_empty(HttpRequest *r, unsigned status);
 /* With problem+json, as @error says; @result: what the function returned that set it. */
 void http_answer_error(HttpRequest *r, Error *error, int result);
