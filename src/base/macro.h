@@ -27,17 +27,19 @@
 
 /* clang-format off */
 /* Hands the value on and leaves the variable empty, so that its cleanup does nothing. */
-#define take_ptr(p)                       \
-        ({                                \
-                __auto_type _taken = (p); \
-                (p) = NULL;               \
-                _taken;                   \
+#define take_ptr(p)                        \
+        ({                                 \
+                __auto_type _p = &(p);     \
+                __auto_type _taken = *_p;  \
+                *_p = NULL;                \
+                _taken;                    \
         })
 
 #define take_fd(fd)              \
         ({                       \
-                int _fd = (fd);  \
-                (fd) = -EBADF;   \
+                int *_p = &(fd); \
+                int _fd = *_p;   \
+                *_p = -EBADF;    \
                 _fd;             \
         })
 /* clang-format on */

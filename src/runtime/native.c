@@ -203,8 +203,13 @@ static void handle_kept(Native *n, const SpawnMessage *m, int *fds, size_t n_fds
         int sorted[KEPT_MAX];
         size_t used = 0;
 
-        for (unsigned i = 0; i < KEPT_MAX; i++)
-                sorted[i] = (m->flags & 1U << i) && used < n_fds ? take_fd(fds[used++]) : -EBADF;
+        for (unsigned i = 0; i < KEPT_MAX; i++) {
+                sorted[i] = -EBADF;
+                if ((m->flags & 1U << i) && used < n_fds) {
+                        sorted[i] = take_fd(fds[used]);
+                        used++;
+                }
+        }
         if (s && s->resuming && n->backend.heir.kept)
                 n->backend.heir.kept(s, (uint32_t) m->cookie, m->flags, sorted, n->backend.heir.userdata);
         fds_close(sorted, KEPT_MAX);
