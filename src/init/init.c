@@ -213,6 +213,10 @@ static void send_signal(void) {
                 (void) kill(-1, number);
         else
                 (void) sweep_signal(SWEEP_TAG(e->number), number);
+        if (request.head.flags & INIT_FLAG_STARTED) {
+                InitEvent event = { .type = INIT_SIGNALLED, .exec = e->number };
+                tell(&event);
+        }
 }
 
 /* A new worker is there: it tells which commands it knows, and learns which of them are still there. */

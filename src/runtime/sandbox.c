@@ -114,6 +114,11 @@ static int handle_event(Sandbox *s, const InitEvent *e, int *fd) {
                 j->has_started = true;
                 j->started(j, e, fd);
                 return 0;
+        case INIT_SIGNALLED:
+                j = find_job(s, e->exec);
+                if (j && j->signalled)
+                        j->signalled(j);
+                return 0;
         case INIT_REFUSED:
                 if (e->stage == 0 || e->stage >= INIT_STAGE_MAX_ || e->error <= 0 || e->error >= 4096)
                         return -EBADMSG;
@@ -237,9 +242,10 @@ int sandbox_run(
         return 0;
 }
 
-int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope) {
+static int send_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope, uint32_t flags) {
         InitRequest request = {
                 .type = INIT_SIGNAL,
+                .flags = flags,
                 .exec = j->number,
                 .signal = (uint32_t) signal,
                 .scope = scope,
@@ -247,6 +253,14 @@ int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope)
         struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
 
         return s->control >= 0 ? message_send(s->control, &iov, 1, NULL, 0) : -ENOTCONN;
+}
+
+int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope) {
+        return send_signal(s, j, signal, scope, 0);
+}
+
+int sandbox_signal_told(Sandbox *s, const SandboxJob *j, int signal, InitScope scope) {
+        return send_signal(s, j, signal, scope, INIT_FLAG_STARTED);
 }
 
 void sandbox_expect(Sandbox *s, SandboxJob *j, uint32_t number) {

@@ -35,6 +35,7 @@ struct SandboxJob {
         bool has_started;
         /* may be NULL. @fd: descriptor that came with it, or -EBADF; closed afterwards unless taken out */
         void (*started)(SandboxJob *j, const InitEvent *e, int *fd);
+        void (*signalled)(SandboxJob *j); /* by sandbox_signal_told(); may be NULL */
         void (*refused)(SandboxJob *j, const InitEvent *e);
         void (*exited)(SandboxJob *j, const InitEvent *e);
         void (*lost)(SandboxJob *j); /* the sandbox died under it */
@@ -104,6 +105,9 @@ int sandbox_run(
 
 /* Sends a signal to what @j started. Returns 0 or -errno. */
 int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope);
+
+/* The same, and signalled() is called once it has been sent. */
+int sandbox_signal_told(Sandbox *s, const SandboxJob *j, int signal, InitScope scope);
 
 /* Asks process 1 of one that was taken over which of its jobs still run; READY follows. Jobs were linked before with
  * sandbox_expect(). */

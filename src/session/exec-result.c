@@ -84,7 +84,7 @@ json_t *exec_describe(const Exec *e) {
         r |= set(j, "pid", e->pid > 0 ? json_integer(e->pid) : json_null());
         r |= set(j, "background", json_boolean(e->background));
         r |= set(j, "pty", json_boolean(e->terminal));
-        r |= set(j, "stdin_open", json_boolean(e->in >= 0 && (e->stdin_open || e->terminal)));
+        r |= set(j, "stdin_open", json_boolean(e->in >= 0 && !e->channel && (e->stdin_open || e->terminal)));
         r |= set(j, "created_at", json_string_nocheck(format_timestamp(e->created, created)));
         if (e->keeps_log) {
                 r |= set(j, "output_from", json_integer((json_int_t) output_first(&e->log)));

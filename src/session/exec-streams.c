@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -109,8 +110,32 @@ static bool read_followed(Exec *e, int i, unsigned turns, bool all, bool *ret_an
                         return n != -EAGAIN;
                 if (n == 0)
                         return true;
+                e->mark[i] -= MIN((size_t) n, e->mark[i]);
                 *ret_any = true;
         }
+        return false;
+}
+
+static void check_mark(Exec *e) {
+        if (!e->marked || (e->mark[0] > 0 && e->out[0] >= 0) || (e->mark[1] > 0 && e->out[1] >= 0))
+                return;
+        void (*marked)(Exec *, void *) = take_ptr(e->marked);
+        marked(e, e->marked_userdata);
+}
+
+bool exec_mark(Exec *e, void (*reached)(Exec *e, void *userdata), void *userdata) {
+        assert(!e->marked);
+
+        for (int i = 0; i < 2; i++) {
+                int n = 0;
+                if (e->out[i] >= 0)
+                        (void) ioctl(e->out[i], FIONREAD, &n);
+                e->mark[i] = (size_t) MAX(n, 0);
+        }
+        if (e->mark[0] == 0 && e->mark[1] == 0)
+                return true;
+        e->marked = reached;
+        e->marked_userdata = userdata;
         return false;
 }
 
@@ -127,8 +152,11 @@ static int on_output(sd_event_source *source, int fd, uint32_t revents, void *us
         (void) revents;
         if (read_stream(e, i, READS_PER_TURN, false, &any))
                 close_stream(e, i);
+        (void) exec_ref(e);
         if (any)
                 exec_wake_readers(e);
+        check_mark(e);
+        (void) exec_unref(e);
         return 0;
 }
 
@@ -213,7 +241,7 @@ static int no_stdin(Error *error) {
 
 ssize_t exec_write(Exec *e, const char *data, size_t length, void (*written)(Exec *e, void *userdata), void *userdata,
         Error *error) {
-        if (e->in < 0 || e->is_done)
+        if (e->in < 0 || e->is_done || e->channel)
                 return no_stdin(error);
         if (e->stdin_written)
                 return error_set(error, ERROR_WRONG_STATE, "Another request writes to this command just now.");
@@ -239,7 +267,7 @@ void exec_write_cancel(Exec *e) {
 }
 
 int exec_write_end(Exec *e, Error *error) {
-        if (e->in < 0 || e->is_done)
+        if (e->in < 0 || e->is_done || e->channel)
                 return no_stdin(error);
         if (e->terminal) /* as the key that means "end of input" */
                 return write(e->in, "\4", 1) == 1 ? 0
@@ -251,6 +279,12 @@ int exec_write_end(Exec *e, Error *error) {
         e->stdin_open = false;
         exec_keep(e); /* without it: the command has to see the end */
         return 0;
+}
+
+int exec_channel(const Exec *e) {
+        int fd = e->channel && e->in >= 0 ? fcntl(e->in, F_DUPFD_CLOEXEC, 0) : -1;
+
+        return fd < 0 ? -EBADF : fd;
 }
 
 int exec_resize(Exec *e, uint16_t rows, uint16_t columns, Error *error) {
@@ -286,7 +320,14 @@ int exec_streams_open(Exec *e, const ExecSpec *spec, int theirs[static 3]) {
                 }
                 return 0;
         }
-        if (e->stdin_data || e->stdin_open) {
+        if (e->channel) {
+                if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p) < 0)
+                        return -errno;
+                theirs[0] = p[0];
+                e->in = p[1];
+                if (fd_set_nonblock(e->in, true) < 0)
+                        return -errno;
+        } else if (e->stdin_data || e->stdin_open) {
                 if (pipe2(p, O_CLOEXEC) < 0)
                         return -errno;
                 theirs[0] = p[0];

@@ -62,6 +62,7 @@ static void finish(Exec *e, ExecReason reason) {
                 output_set_result(&e->log, &result);
         }
         (void) exec_ref(e);
+        e->marked = e->signalled = NULL;
         exec_wake_readers(e);
         if (e->stdin_written) {
                 void (*written)(Exec *, void *) = take_ptr(e->stdin_written);
@@ -107,6 +108,14 @@ static void on_started(SandboxJob *j, const InitEvent *event, int *fd) {
         else if (e->terminal)
                 exec_keep(e);
         exec_wake_readers(e);
+}
+
+static void on_signalled(SandboxJob *j) {
+        Exec *e = CONTAINER_OF(j, Exec, job);
+        void (*sent)(Exec *, void *) = take_ptr(e->signalled);
+
+        if (sent)
+                sent(e, e->signalled_userdata);
 }
 
 static void on_exited(SandboxJob *j, const InitEvent *event) {
@@ -223,6 +232,17 @@ int exec_signal(Exec *e, int signal, Error *error) {
         return sandbox_signal(e->sandbox, &e->job, signal, INIT_SCOPE_GROUP);
 }
 
+int exec_interrupt(Exec *e, void (*sent)(Exec *e, void *userdata), void *userdata) {
+        if (e->exited || e->is_done || e->job.number == 0)
+                return -ESRCH;
+        int r = sandbox_signal_told(e->sandbox, &e->job, SIGINT, INIT_SCOPE_GROUP);
+        if (r < 0)
+                return r;
+        e->signalled = sent;
+        e->signalled_userdata = userdata;
+        return 0;
+}
+
 /* --- its beginning --- */
 
 static void set_meta(Exec *e, const ExecSpec *spec) {
@@ -287,6 +307,7 @@ int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *
                 .sandbox = sandbox_ref(sandbox),
                 .place = keeps_log ? sandbox_ref(sandbox) : NULL,
                 .job = { .started = keeps_log ? on_started : NULL,
+                        .signalled = on_signalled,
                         .refused = on_refused,
                         .exited = on_exited,
                         .lost = on_lost },
@@ -297,7 +318,8 @@ int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *
                 .out = { -EBADF, -EBADF },
                 .in = -EBADF,
                 .terminal_pipe = { -EBADF, -EBADF },
-                .stdin_open = spec->stdin_open,
+                .stdin_open = spec->stdin_open || spec->channel,
+                .channel = spec->channel,
                 .stdin_data = take_ptr(spec->stdin_data),
                 .stdin_length = spec->stdin_length,
                 .capture = { { .max = spec->output_max }, { .max = spec->output_max } },
@@ -315,7 +337,7 @@ int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *
         }
         int r = 0;
         if (keeps_log) {
-                e->command = command_text(spec);
+                e->command = spec->label ? strdup(spec->label) : command_text(spec);
                 r = e->command ? output_new(&e->log, MAX(spec->output_max, LOG_MIN)) : -ENOMEM;
         }
         if (r < 0)
@@ -419,7 +441,11 @@ int exec_restore(sd_event *event, Sandbox *sandbox, uint32_t number, int fds[sta
                 .sandbox = sandbox_ref(sandbox),
                 .place = sandbox_ref(sandbox),
                 .number = number,
-                .job = { .started = on_started, .refused = on_refused, .exited = on_exited, .lost = on_lost },
+                .job = { .started = on_started,
+                        .signalled = on_signalled,
+                        .refused = on_refused,
+                        .exited = on_exited,
+                        .lost = on_lost },
                 .keeps_log = true,
                 .out = { -EBADF, -EBADF },
                 .in = -EBADF,

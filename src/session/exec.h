@@ -56,6 +56,7 @@ struct Exec {
         char *request_id; /* owned or NULL */
         char *command;    /* owned: for people */
         bool background, terminal, keeps_log, base64;
+        bool channel;            /* @in is a socket, somebody else reads and writes it */
         uint32_t number;         /* in its sandbox, for all its life */
         TAILQ_ENTRY(Exec) entry; /* in its session's list */
 
@@ -73,11 +74,16 @@ struct Exec {
         Capture capture[2];
         OutputLog log;
         LIST_HEAD(, ExecReader) readers;
-        bool held; /* not read, since a reader is behind */
+        bool held;      /* not read, since a reader is behind */
+        size_t mark[2]; /* of exec_mark(): bytes still to come, by stream */
+        void (*marked)(Exec *e, void *userdata);
+        void *marked_userdata;
 
         usec_t created, started, ended; /* wall clock, monotonic, monotonic */
         pid_t pid;                      /* inside, 0: not known yet */
         bool killed, exited, is_done;
+        void (*signalled)(Exec *e, void *userdata); /* of exec_interrupt() */
+        void *signalled_userdata;
         ExecReason killed_as;
 
         /* the result */
@@ -110,6 +116,17 @@ void exec_kill(Exec *e, ExecReason reason);
 
 /* Sends a signal to its process group. Returns 0 or -errno with @error set. */
 int exec_signal(Exec *e, int signal, Error *error);
+
+/* The same with SIGINT; @sent is called once it has been sent, so that it comes before whatever is done then. Returns 0
+ * or -errno; @sent is not called then, nor when the command ends before. */
+int exec_interrupt(Exec *e, void (*sent)(Exec *e, void *userdata), void *userdata);
+
+/* Waits until what is in the pipes now lies in its log. Returns true when there is nothing to wait for; else @reached
+ * is called, unless the command ends before. One at a time. */
+bool exec_mark(Exec *e, void (*reached)(Exec *e, void *userdata), void *userdata);
+
+/* The socket that is its standard input: a new descriptor, or -errno. */
+int exec_channel(const Exec *e);
 
 /* Writes to its stdin, which has to be open. Returns how many bytes were taken; fewer than all: @written is called once
  * there is room. -errno with @error set. */

@@ -105,7 +105,7 @@ typedef struct ZygoteMessage {
 
 typedef enum InitRequestType {
         INIT_EXEC = 1, /* descriptors: stdin, stdout, stderr, maybe one more for a builtin */
-        INIT_SIGNAL,   /* @exec, @signal, @scope */
+        INIT_SIGNAL,   /* @exec, @signal, @scope; with INIT_FLAG_STARTED the answer is SIGNALLED, if it runs */
         INIT_RESUME,   /* from a new worker; strings: @argc numbers (uint32_t) of commands that it knows; answer: GONE for
                         * each of those that does not run, then RESUMED. All others are killed */
 } InitRequestType;
@@ -151,6 +151,7 @@ typedef enum InitEventType {
         INIT_GONE,      /* @exec */
         INIT_RESUMED,   /* @exec: the highest number that was ever used */
         INIT_EXITED,    /* @exec, @status as wait(2) gives it, @cpu_usec, @max_rss; nothing of it runs any more */
+        INIT_SIGNALLED, /* @exec: the signal has been sent */
         INIT_EVENT_MAX_,
 } InitEventType;
 
