@@ -60,7 +60,7 @@ def keys(server):
                 is_problem(a, 401)
                 check(a.get("WWW-Authenticate"), f"{name}: no WWW-Authenticate")
     for headers in ([f"Authorization: Bearer {key}"], [f"authorization: bearer {key}"], [f"X-API-Key: {key}"],
-                    [f"x-api-key:{key}  "]):
+                    [f"x-api-key:{key}"]):
         check(with_headers(server, *headers).status == 200, f"{headers} is not accepted")
     # the key comes before the body and before what the path says
     for method, path in (("POST", "/v1/sessions"), ("GET", "/v1/sessions/x"), ("POST", "/v1/sessions/x/exec"),
