@@ -16,7 +16,9 @@
         E(REQUEST_TIMEOUT, "InvalidArgument", ETIME, 408, "Request too slow")                        \
         E(WRONG_STATE, "WrongState", EBUSY, 409, "Wrong state")                                      \
         E(SESSION_ENDED, "NoSuchSession", EOWNERDEAD, 410, "Session ended")                          \
+        E(CONDITION_FAILED, "WrongState", ESTALE, 412, "Condition not met")                          \
         E(TOO_LARGE, "InvalidArgument", EFBIG, 413, "Too large")                                     \
+        E(RANGE, "InvalidArgument", ESPIPE, 416, "Range not satisfiable")                            \
         E(INVALID_VALUE, "InvalidArgument", EINVAL, 422, "Value not accepted")                       \
         E(QUOTA, "QuotaExceeded", EDQUOT, 429, "Quota or rate exceeded")                             \
         E(HEADERS_TOO_LARGE, "InvalidArgument", ENAMETOOLONG, 431, "Request head too large")         \
@@ -24,6 +26,7 @@
         E(WORKER_LOST, "Failed", ENOLINK, 502, "Worker lost")                                        \
         E(NO_CAPACITY, "NoCapacity", EAGAIN, 503, "No capacity")                                     \
         E(DRAINING, "Draining", ESHUTDOWN, 503, "Draining")                                          \
+        E(NO_ANSWER, "Failed", ETIMEDOUT, 504, "No answer from the sandbox")                         \
         E(DISK_LIMIT, "QuotaExceeded", ENOSPC, 507, "Disk limit reached")
 
 typedef enum ErrorKind {

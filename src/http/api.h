@@ -30,6 +30,7 @@ HttpHandler http_session_create, http_session_list, http_session_show, http_sess
 HttpHandler http_exec;
 HttpHandler http_exec_list, http_exec_show, http_exec_output, http_exec_signal, http_exec_stdin, http_exec_resize;
 HttpHandler http_exec_tty;
+HttpHandler http_file_get, http_file_put, http_file_delete, http_file_stat, http_file_move, http_folder_make;
 HttpHandler http_worker_list, http_worker_drain, http_worker_undrain;
 
 /* The session that the path's first parameter names and the request may use, or NULL after having answered. */

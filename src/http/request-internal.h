@@ -61,6 +61,7 @@ struct HttpRequest {
         sd_event_source *hangup;
 
         HttpStreamRead *stream_read; /* of an answer that is being streamed */
+        size_t stream_block;         /* bytes, 0: the default */
         bool stream_ended;
         HttpUpgraded *upgraded;
         void *upgrade_userdata;

@@ -79,6 +79,15 @@ const char *http_request_argument(const HttpRequest *r, const char *name) {
         return MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
 }
 
+const char *http_request_argument_bytes(const HttpRequest *r, const char *name, size_t *ret_length) {
+        const char *value = NULL;
+
+        *ret_length = 0;
+        (void) MHD_lookup_connection_value_n(
+                r->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name), &value, ret_length);
+        return value;
+}
+
 const char *http_request_header(const HttpRequest *r, const char *name) {
         return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
 }
@@ -360,8 +369,9 @@ static ssize_t read_stream(void *cls, uint64_t position, char *buf, size_t size)
 
 void http_stream_begin(HttpRequest *r, unsigned status, const char *content_type, uint64_t length, HttpStreamRead *read,
         void (*cancelled)(HttpRequest *r, void *userdata), void *userdata) {
-        struct MHD_Response *response = MHD_create_response_from_callback(
-                length == HTTP_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : length, STREAM_BLOCK, read_stream, r, NULL);
+        struct MHD_Response *response =
+                MHD_create_response_from_callback(length == HTTP_LENGTH_UNKNOWN ? MHD_SIZE_UNKNOWN : length,
+                        r->stream_block ? r->stream_block : STREAM_BLOCK, read_stream, r, NULL);
 
         if (response && content_type)
                 (void) MHD_add_response_header(response, "Content-Type", content_type);
@@ -369,6 +379,10 @@ void http_stream_begin(HttpRequest *r, unsigned status, const char *content_type
         r->cancelled = cancelled;
         r->userdata = userdata;
         answer(r, status, response);
+}
+
+void http_stream_block(HttpRequest *r, size_t size) {
+        r->stream_block = size;
 }
 
 void http_stream_wake(HttpRequest *r) {

@@ -18,6 +18,8 @@ const char *http_request_method(const HttpRequest *r);
 const char *http_request_parameter(const HttpRequest *r, unsigned index);
 /* Of the query string, or NULL. Decoded. */
 const char *http_request_argument(const HttpRequest *r, const char *name);
+/* The same with its length: it may contain NUL. */
+const char *http_request_argument_bytes(const HttpRequest *r, const char *name, size_t *ret_length);
 const char *http_request_header(const HttpRequest *r, const char *name);
 /* Path and query as they came, where the server keeps them. */
 const char *http_request_target(const HttpRequest *r);
@@ -71,6 +73,8 @@ typedef ssize_t HttpStreamRead(HttpRequest *r, char *buf, size_t size, void *use
 void http_stream_begin(HttpRequest *r, unsigned status, const char *content_type, uint64_t length, HttpStreamRead *read,
         void (*cancelled)(HttpRequest *r, void *userdata), void *userdata);
 void http_stream_wake(HttpRequest *r);
+/* To be called before it begins: how many bytes @read is asked for at once. */
+void http_stream_block(HttpRequest *r, size_t size);
 
 /* Receives the body of a request on a route with HTTP_ROUTE_STREAM, whose handler is called as soon as the head is
  * known and has to set this. Returns how many of the bytes it took: fewer than all of them hold the client up until

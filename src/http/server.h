@@ -29,6 +29,7 @@ typedef struct HttpRoute {
 } HttpRoute;
 
 #define HTTP_BODY_SETTING UINT64_MAX
+#define HTTP_BODY_UNLIMITED (UINT64_MAX - 1) /* for bodies that go on as they come */
 
 /* Who sent the request? Sets @owner (a new string, or NULL for everyone) or @error (-errno is returned).
  * @key: what the client gave, or NULL. */

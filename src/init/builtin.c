@@ -3,20 +3,29 @@
 
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "init/file.h"
 
 /* One row each, in its own file. */
 static const struct {
         const char *name;
         Builtin *run;
 } builtins[] = {
-        { NULL, NULL },
+        { "delete", builtin_delete },
+        { "list", builtin_list },
+        { "mkdir", builtin_mkdir },
+        { "move", builtin_move },
+        { "read", builtin_read },
+        { "stat", builtin_stat },
+        { "write", builtin_write },
 };
 
 static Builtin *find(const char *name) {
         for (size_t i = 0; i < ELEMENTSOF(builtins); i++)
-                if (builtins[i].name && strcmp(builtins[i].name, name) == 0)
+                if (strcmp(builtins[i].name, name) == 0)
                         return builtins[i].run;
         return NULL;
 }
@@ -32,6 +41,7 @@ _noreturn_ static void run(const Command *c, Builtin *builtin) {
         if (syscall(SYS_close_range, c->n_streams, ~0U, 0) < 0 || setrlimit(RLIMIT_RTTIME, &tag) < 0 || setsid() < 0 ||
                 chdir(c->cwd) < 0)
                 _exit(errno);
+        (void) umask(0);
         while (c->argv[argc])
                 argc++;
         _exit(builtin(argc, c->argv));

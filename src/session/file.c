@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session/file.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/text.h"
+
+/* --- records --- */
+
+int file_reader_open(FileReader *r, size_t size, bool exact) {
+        assert(size >= FILE_RECORD_SIZE_MAX);
+
+        *r = (FileReader){ .bytes = malloc(size), .size = size, .exact = exact };
+        return r->bytes ? 0 : -ENOMEM;
+}
+
+void file_reader_close(FileReader *r) {
+        free(take_ptr(r->bytes));
+}
+
+/* How much may be read for the next record. */
+static size_t wanted(const FileReader *r) {
+        FileRecord head;
+
+        if (!r->exact)
+                return r->size - r->used;
+        if (r->used < sizeof head)
+                return sizeof head - r->used;
+        memcpy(&head, r->bytes, sizeof head); /* checked before */
+        return FILE_RECORD_SIZE(head.name_length, head.target_length) - r->used;
+}
+
+int file_reader_next(FileReader *r, Operation *o, const FileRecord **ret) {
+        for (;;) {
+                size_t at = r->taken;
+                ssize_t n = file_record_check(r->bytes + at, r->used - at);
+                if (n > 0) {
+                        r->taken = at + (size_t) n;
+                        *ret = (const FileRecord *) (const void *) (r->bytes + at); /* aligned, as all sizes are */
+                        return 1;
+                }
+                if (n < 0) {
+                        operation_break(o);
+                        return OPERATION_END;
+                }
+                memmove(r->bytes, r->bytes + at, r->used - at);
+                r->used -= at;
+                r->taken = 0;
+                n = operation_read(o, r->bytes + r->used, wanted(r));
+                if (n <= 0)
+                        return (int) n;
+                r->used += (size_t) n;
+        }
+}
+
+/* --- names and paths --- */
+
+int file_path_check(const char *field, const char *path, size_t length, Error *error) {
+        if (!path || length == 0)
+                return error_set_field(error, ERROR_MALFORMED, field, NULL, "Give \"%s\".", field);
+        if (memchr(path, '\0', length))
+                return error_set_field(
+                        error, ERROR_INVALID_VALUE, field, NULL, "\"%s\" contains a NUL character.", field);
+        if (length >= FILE_PATH_MAX)
+                return error_set_field(
+                        error, ERROR_INVALID_VALUE, field, "4095 bytes", "\"%s\" is longer than a path may be.", field);
+        return 0;
+}
+
+char *file_path_join(const char *path, const char *name, size_t name_length) {
+        bool absolute = path[0] == '/';
+        size_t n = strlen(path);
+        char *text;
+
+        while (n > 1 && path[n - 1] == '/')
+                n--;
+        if (n == 1 && (path[0] == '.' || path[0] == '/')) {
+                n = 0;
+                path = "";
+        }
+        int k = asprintf(&text, "%s%s%.*s%s%.*s", absolute ? "" : SANDBOX_HOME, !absolute && n > 0 ? "/" : "", (int) n,
+                path, name_length > 0 || (absolute && n == 0) ? "/" : "", (int) name_length, name);
+        return k < 0 ? NULL : text;
+}
+
+int file_set_text(json_t *object, const char *name, const char *bytes, size_t length) {
+        _cleanup_free_ char *text = NULL, *base64 = NULL;
+        char key[32];
+
+        if (utf8_is_valid(bytes, length))
+                return json_object_set_new_nocheck(object, name, json_stringn_nocheck(bytes, length));
+        text = utf8_replace(bytes, length, &(size_t){ 0 });
+        base64 = base64_encode(bytes, length);
+        if (!text || !base64)
+                return -1;
+        (void) snprintf(key, sizeof key, "%s_base64", name);
+        if (json_object_set_new_nocheck(object, name, json_string_nocheck(text)) < 0)
+                return -1;
+        return json_object_set_new_nocheck(object, key, json_string_nocheck(base64));
+}
+
+/* --- what clients see --- */
+
+const char *file_type_text(uint32_t mode) {
+        switch (mode & S_IFMT) {
+        case S_IFREG:
+                return "file";
+        case S_IFDIR:
+                return "directory";
+        case S_IFLNK:
+                return "symlink";
+        case S_IFIFO:
+                return "fifo";
+        case S_IFSOCK:
+                return "socket";
+        default:
+                return "device";
+        }
+}
+
+char *file_tag(const FileRecord *node, char buf[static FILE_TAG_MAX]) {
+        (void) snprintf(
+                buf, FILE_TAG_MAX, "%" PRIx64 "-%" PRIx64 "-%" PRIx64, node->inode, node->size, (uint64_t) node->mtime);
+        return buf;
+}
+
+json_t *file_describe(const FileRecord *node, const char *path) {
+        _cleanup_json_ json_t *j = json_object();
+        _cleanup_free_ char *whole = file_path_join(path, file_record_name(node), node->name_length);
+        char modified[TIMESTAMP_MAX], mode[8];
+        int r = 0;
+
+        if (!j || !whole)
+                return NULL;
+        const char *slash = strrchr(whole, '/'), *name = slash ? slash + 1 : whole;
+        (void) snprintf(mode, sizeof mode, "%04o", node->mode & 07777);
+        r |= file_set_text(j, "path", whole, strlen(whole));
+        r |= file_set_text(j, "name", name, strlen(name));
+        r |= json_object_set_new_nocheck(j, "type", json_string_nocheck(file_type_text(node->mode)));
+        r |= json_object_set_new_nocheck(j, "size", json_integer((json_int_t) node->size));
+        r |= json_object_set_new_nocheck(j, "mode", json_string_nocheck(mode));
+        r |= json_object_set_new_nocheck(j, "uid", json_integer(node->uid));
+        r |= json_object_set_new_nocheck(j, "gid", json_integer(node->gid));
+        r |= json_object_set_new_nocheck(j, "inode", json_integer((json_int_t) (node->inode & INT64_MAX)));
+        usec_t mtime = node->mtime > 0 ? (usec_t) node->mtime / 1000 : 0;
+        r |= json_object_set_new_nocheck(j, "modified_at", json_string_nocheck(format_timestamp(mtime, modified)));
+        if (S_ISLNK(node->mode))
+                r |= file_set_text(j, "target", file_record_target(node), node->target_length);
+        if (node->flags & FILE_UNREADABLE)
+                r |= json_object_set_new_nocheck(j, "unreadable", json_true());
+        return r == 0 ? take_ptr(j) : NULL;
+}
+
+/* --- errors --- */
+
+typedef struct ErrorRow {
+        int error;
+        ErrorKind kind;
+        const char *text; /* after the path */
+} ErrorRow;
+
+/* clang-format off */
+static const ErrorRow error_rows[] = {
+        { ENOENT,       ERROR_NOT_FOUND,        "there is no such file" },
+        { ENOTDIR,      ERROR_WRONG_STATE,      "a part of the path is a file, not a folder" },
+        { EACCES,       ERROR_FORBIDDEN,        "the user of the sandbox may not do this" },
+        { EPERM,        ERROR_FORBIDDEN,        "the user of the sandbox may not do this" },
+        { EROFS,        ERROR_FORBIDDEN,        "this part of the file system is read-only; the home folder, /tmp and "
+                                                "/dev/shm can be written to" },
+        { EISDIR,       ERROR_WRONG_STATE,      "it is a folder" },
+        { ENXIO,        ERROR_WRONG_STATE,      "it is a device, FIFO or socket, not a regular file" },
+        { ENODEV,       ERROR_WRONG_STATE,      "it is a device, FIFO or socket, not a regular file" },
+        { EEXIST,       ERROR_WRONG_STATE,      "it exists already" },
+        { ENOTEMPTY,    ERROR_WRONG_STATE,      "the folder is not empty; \"recursive=1\" deletes what it contains" },
+        { EBUSY,        ERROR_WRONG_STATE,      "it is in use as the root of a file system" },
+        { ETXTBSY,      ERROR_WRONG_STATE,      "it is in use" },
+        { EAGAIN,       ERROR_WRONG_STATE,      "a program in the sandbox has a lease on it" },
+        { EXDEV,        ERROR_WRONG_STATE,      "the path leads out of the folder" },
+        { ELOOP,        ERROR_INVALID_VALUE,    "it leads through too many symbolic links, or one of /proc" },
+        { ENAMETOOLONG, ERROR_INVALID_VALUE,    "a name is longer than 255 bytes, or the path too long or too deep" },
+        { EINVAL,       ERROR_INVALID_VALUE,    "this path cannot be used for it" },
+        { ESTALE,       ERROR_CONDITION_FAILED, "it is not as the condition of the request wants it" },
+        { ENOSPC,       ERROR_DISK_LIMIT,       "no room: the session's \"disk_limit\", or its number of files, is "
+                                                "reached" },
+        { EDQUOT,       ERROR_DISK_LIMIT,       "no room: the session's \"disk_limit\" is reached" },
+        { EFBIG,        ERROR_DISK_LIMIT,       "no room: a file cannot be larger than the session's \"disk_limit\"" },
+        { ENOMEM,       ERROR_DISK_LIMIT,       "no memory: the session's \"memory_limit\" is reached" },
+        { EMFILE,       ERROR_QUOTA,            "too many files are open" },
+        { EBADMSG,      ERROR_INVALID_VALUE,    "what was sent for it makes no sense" },
+        { ECANCELED,    ERROR_WRONG_STATE,      "it changed meanwhile, or not all of it came" },
+};
+/* clang-format on */
+
+int file_error(const Operation *o, const char *path, Error *error) {
+        int e = operation_errno(o);
+        size_t length;
+
+        for (size_t i = 0; e != 0 && i < ELEMENTSOF(error_rows); i++) {
+                const ErrorRow *row = &error_rows[i];
+                if (row->error != e)
+                        continue;
+                _cleanup_free_ char *shown = utf8_replace(path, strlen(path), &length);
+                return error_set_field(error, row->kind, "path",
+                        row->kind == ERROR_DISK_LIMIT ? (e == ENOMEM ? "memory_limit" : "disk_limit") : NULL,
+                        "%.200s: %s.", shown ? shown : "", row->text);
+        }
+        return operation_error(o, error);
+}

@@ -1,0 +1,463 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session/operation.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "runtime/backend.h"
+#include "session/manager-internal.h"
+#include "spec/file.h"
+
+#define WIDE_PIPE (1024 * 1024)
+#define GRACE_USEC (2 * USEC_PER_SEC) /* for what ends by itself once its pipes are closed */
+#define STRINGS_MAX (sizeof SANDBOX_HOME + 2 * FILE_PATH_MAX + 512)
+
+typedef struct Stream {
+        int fd;                  /* owned */
+        sd_event_source *source; /* enabled: someone waits */
+} Stream;
+
+struct Operation {
+        unsigned n_ref;   /* the caller's and the job's */
+        sd_event *event;  /* borrowed */
+        Sandbox *sandbox; /* owned while its process is there */
+        SandboxJob job;
+        const OperationHandlers *handlers; /* NULL: dropped */
+        void *userdata;
+
+        Stream out, in;
+        int control; /* owned */
+        bool feeds;  /* it says nothing before its input is complete */
+        uint64_t written;
+
+        usec_t patience;
+        sd_event_source *deadline, *end;
+        bool process_over, told;
+        OperationResult result;
+        int error;
+};
+
+static void stream_close(Stream *s) {
+        s->source = sd_event_source_disable_unref(s->source);
+        s->fd = fd_close(s->fd);
+}
+
+static bool stream_waits(const Stream *s) {
+        int enabled = SD_EVENT_OFF;
+
+        return s->source && sd_event_source_get_enabled(s->source, &enabled) >= 0 && enabled != SD_EVENT_OFF;
+}
+
+static void close_pipes(Operation *o) {
+        stream_close(&o->out);
+        stream_close(&o->in);
+        o->control = fd_close(o->control);
+}
+
+static Operation *operation_unref(Operation *o) {
+        if (--o->n_ref > 0)
+                return NULL;
+        close_pipes(o);
+        o->deadline = sd_event_source_disable_unref(o->deadline);
+        o->end = sd_event_source_disable_unref(o->end);
+        (void) sandbox_unref(o->sandbox);
+        free(o);
+        return NULL;
+}
+
+static void kill_process(Operation *o) {
+        if (!o->process_over)
+                (void) sandbox_signal(o->sandbox, &o->job, SIGKILL, INIT_SCOPE_EVERYTHING);
+}
+
+/* --- its end --- */
+
+static int on_end(sd_event_source *source, void *userdata) {
+        Operation *o = userdata;
+
+        (void) source;
+        o->end = sd_event_source_disable_unref(o->end);
+        if (o->told || !o->handlers)
+                return 0;
+        o->told = true;
+        close_pipes(o);
+        if (o->handlers->ended)
+                o->handlers->ended(o, o->userdata);
+        return 0;
+}
+
+/* From the loop, since the caller may be in the middle of something. */
+static void tell_end(Operation *o) {
+        o->deadline = sd_event_source_disable_unref(o->deadline);
+        if (o->told || o->end || !o->handlers)
+                return;
+        if (sd_event_add_defer(o->event, &o->end, on_end, o) < 0)
+                (void) on_end(NULL, o);
+}
+
+static void fail(Operation *o, OperationResult result) {
+        if (o->told || o->end)
+                return;
+        o->result = result;
+        kill_process(o);
+        tell_end(o);
+}
+
+static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
+        Operation *o = userdata;
+
+        (void) source;
+        (void) usec;
+        if (o->handlers)
+                fail(o, OPERATION_SILENT);
+        else
+                kill_process(o);
+        return 0;
+}
+
+static void set_deadline(Operation *o, usec_t patience) {
+        if (patience == USEC_INFINITY)
+                return;
+        if (!o->deadline) {
+                (void) sd_event_add_time_relative(
+                        o->event, &o->deadline, CLOCK_MONOTONIC, patience, USEC_PER_SEC / 4, on_deadline, o);
+                return;
+        }
+        (void) sd_event_source_set_time_relative(o->deadline, patience);
+        (void) sd_event_source_set_enabled(o->deadline, SD_EVENT_ONESHOT);
+}
+
+/* Is it what we wait for? A client may take its time. */
+static void watch_deadline(Operation *o) {
+        bool waits = stream_waits(&o->in) || (stream_waits(&o->out) && !(o->feeds && o->in.fd >= 0)) ||
+                     (o->out.fd < 0 && !o->process_over);
+
+        if (waits)
+                set_deadline(o, o->patience);
+        else if (o->deadline)
+                (void) sd_event_source_set_enabled(o->deadline, SD_EVENT_OFF);
+}
+
+static void check_end(Operation *o) {
+        if (o->process_over && o->out.fd < 0)
+                tell_end(o);
+        else
+                watch_deadline(o);
+}
+
+/* --- what process 1 tells --- */
+
+static void process_over(Operation *o) {
+        o->process_over = true;
+        stream_close(&o->in); /* nobody reads it */
+        o->control = fd_close(o->control);
+        if (o->handlers) {
+                /* a failure is told at once; whoever does not read will not either */
+                if (o->result != OPERATION_DONE)
+                        stream_close(&o->out);
+                check_end(o);
+        }
+        o->sandbox = sandbox_unref(o->sandbox);
+        (void) operation_unref(o);
+}
+
+static bool memory_ran_out(Operation *o) {
+        BackendUsage u;
+
+        if (o->sandbox->backend->ops->usage(o->sandbox->backend, o->sandbox, &u) < 0)
+                return false;
+        bool oom = u.oom_kills > o->sandbox->seen_oom_kills;
+        o->sandbox->seen_oom_kills = u.oom_kills;
+        return oom;
+}
+
+static void on_exited(SandboxJob *j, const InitEvent *e) {
+        Operation *o = CONTAINER_OF(j, Operation, job);
+
+        if (o->result == OPERATION_DONE && WIFEXITED(e->status)) {
+                o->error = WEXITSTATUS(e->status);
+                o->result = o->error ? OPERATION_FAILED : OPERATION_DONE;
+        } else if (o->result == OPERATION_DONE)
+                o->result = memory_ran_out(o) ? OPERATION_NO_MEMORY : OPERATION_KILLED;
+        process_over(o);
+}
+
+static void on_refused(SandboxJob *j, const InitEvent *e) {
+        Operation *o = CONTAINER_OF(j, Operation, job);
+
+        o->error = e->error;
+        o->result = e->stage != INIT_STAGE_FORK ? OPERATION_FAILED
+                    : e->error == EAGAIN        ? OPERATION_NO_TASK
+                    : e->error == ENOMEM        ? OPERATION_NO_MEMORY
+                                                : OPERATION_FAILED;
+        process_over(o);
+}
+
+static void on_lost(SandboxJob *j) {
+        Operation *o = CONTAINER_OF(j, Operation, job);
+
+        if (o->result == OPERATION_DONE)
+                o->result = OPERATION_LOST;
+        process_over(o);
+}
+
+/* --- its pipes --- */
+
+static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Operation *o = userdata;
+
+        (void) source;
+        (void) fd;
+        (void) revents;
+        watch_deadline(o);
+        if (o->handlers && o->handlers->readable && !o->told)
+                o->handlers->readable(o, o->userdata);
+        return 0;
+}
+
+static int on_writable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        Operation *o = userdata;
+
+        (void) source;
+        (void) fd;
+        (void) revents;
+        watch_deadline(o);
+        if (o->handlers && o->handlers->writable && !o->told)
+                o->handlers->writable(o, o->userdata);
+        return 0;
+}
+
+static void wait_for(Operation *o, Stream *s, uint32_t events, sd_event_io_handler_t handler) {
+        int r;
+
+        if (s->source)
+                r = sd_event_source_set_enabled(s->source, SD_EVENT_ONESHOT);
+        else {
+                r = sd_event_add_io(o->event, &s->source, s->fd, events, handler, o);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(s->source, SD_EVENT_ONESHOT);
+        }
+        if (r < 0)
+                fail(o, OPERATION_KILLED);
+        else
+                watch_deadline(o);
+}
+
+ssize_t operation_read(Operation *o, void *buf, size_t size) {
+        if (o->out.fd < 0)
+                return OPERATION_END;
+
+        ssize_t n = read(o->out.fd, buf, size);
+        if (n > 0)
+                return n;
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+                wait_for(o, &o->out, EPOLLIN, on_readable);
+                return 0;
+        }
+        stream_close(&o->out);
+        check_end(o);
+        return OPERATION_END;
+}
+
+size_t operation_write(Operation *o, const void *data, size_t size) {
+        if (o->in.fd < 0)
+                return size; /* it has ended, ended() tells why */
+
+        ssize_t n = write(o->in.fd, data, size);
+        if (n < 0 && errno != EAGAIN && errno != EINTR) {
+                stream_close(&o->in);
+                watch_deadline(o);
+                return size;
+        }
+        size_t taken = n > 0 ? (size_t) n : 0;
+        o->written += taken;
+        if (taken < size)
+                wait_for(o, &o->in, EPOLLOUT, on_writable);
+        return taken;
+}
+
+void operation_finish(Operation *o, bool commit) {
+        FileCommit c = { .length = o->written };
+
+        if (commit && o->control >= 0 && write(o->control, &c, sizeof c) != (ssize_t) sizeof c)
+                commit = false; /* it has ended already */
+        o->control = fd_close(o->control);
+        stream_close(&o->in);
+        watch_deadline(o);
+}
+
+uint64_t operation_written(const Operation *o) {
+        return o->written;
+}
+
+void operation_widen(Operation *o) {
+        /* refused where the user's share of memory for pipes is used up: slower then */
+        if (o->out.fd >= 0)
+                (void) fcntl(o->out.fd, F_SETPIPE_SZ, WIDE_PIPE);
+        if (o->in.fd >= 0)
+                (void) fcntl(o->in.fd, F_SETPIPE_SZ, WIDE_PIPE);
+}
+
+void operation_break(Operation *o) {
+        fail(o, OPERATION_KILLED);
+}
+
+Operation *operation_drop(Operation *o) {
+        if (!o)
+                return NULL;
+        o->handlers = NULL;
+        close_pipes(o);
+        o->end = sd_event_source_disable_unref(o->end);
+        if (!o->process_over)
+                set_deadline(o, GRACE_USEC);
+        return operation_unref(o);
+}
+
+OperationResult operation_result(const Operation *o) {
+        return o->result;
+}
+
+int operation_errno(const Operation *o) {
+        return o->result == OPERATION_FAILED ? o->error : 0;
+}
+
+int operation_error(const Operation *o, Error *error) {
+        switch (o->result) {
+        case OPERATION_LOST:
+                return error_set(error, ERROR_SESSION_ENDED, "The session has ended.");
+        case OPERATION_SILENT:
+                return error_set(error, ERROR_NO_ANSWER,
+                        "The sandbox did nothing for %llu s: it may be paused, or its processor time used up.",
+                        (unsigned long long) (o->patience / USEC_PER_SEC));
+        case OPERATION_NO_MEMORY:
+                return error_set_field(error, ERROR_DISK_LIMIT, "memory_limit", NULL,
+                        "The memory limit of the session is reached; files in its memory count too.");
+        case OPERATION_NO_TASK:
+                return error_set_field(error, ERROR_QUOTA, "pids_limit", NULL,
+                        "The session runs as many processes as it may: there is room for no more.");
+        case OPERATION_KILLED:
+                return error_set(error, ERROR_INTERNAL,
+                        "What worked on this inside the sandbox was killed before it had finished.");
+        case OPERATION_FAILED:
+                return error_set(error, ERROR_INTERNAL, "The sandbox could not do this: %s.", strerror(o->error));
+        default:
+                return error_set(error, ERROR_INTERNAL, "The sandbox gave no result.");
+        }
+}
+
+/* --- its beginning --- */
+
+static int make_pipe(int *ret_read, int *ret_write, int *ours) {
+        int p[2];
+
+        if (pipe2(p, O_CLOEXEC) < 0)
+                return -errno;
+        *ret_read = p[0];
+        *ret_write = p[1];
+        return fd_set_nonblock(*ours, true);
+}
+
+/* @theirs: what goes inside, but for what was lent. */
+static int open_pipes(Operation *o, const OperationSpec *spec, int theirs[static 3]) {
+        int r = 0;
+
+        if (spec->input)
+                r = make_pipe(&theirs[0], &o->in.fd, &o->in.fd);
+        if (r == 0 && spec->output_fd <= 0)
+                r = make_pipe(&o->out.fd, &theirs[1], &o->out.fd);
+        if (r == 0 && spec->control)
+                r = make_pipe(&theirs[2], &o->control, &o->control);
+        for (int i = 0; r == 0 && i < 3; i++) {
+                bool lent = (i == 0 && spec->input_fd > 0) || (i == 1 && spec->output_fd > 0);
+                if (theirs[i] >= 0 || lent)
+                        continue;
+                theirs[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+                if (theirs[i] < 0)
+                        r = -errno;
+        }
+        return r;
+}
+
+static int encode(const char *const *argv, char buf[static STRINGS_MAX], InitRequest *ret) {
+        size_t used = sizeof SANDBOX_HOME;
+
+        memcpy(buf, SANDBOX_HOME, used);
+        for (; argv[ret->argc]; ret->argc++) {
+                size_t n = strlen(argv[ret->argc]) + 1;
+                if (used + n > STRINGS_MAX)
+                        return -ENAMETOOLONG;
+                memcpy(buf + used, argv[ret->argc], n);
+                used += n;
+        }
+        ret->length = (uint32_t) used;
+        return 0;
+}
+
+static int run(Operation *o, const OperationSpec *spec) {
+        int theirs[3] = { -EBADF, -EBADF, -EBADF };
+        InitRequest request = { .flags = INIT_FLAG_BUILTIN };
+        char strings[STRINGS_MAX];
+
+        int r = encode(spec->argv, strings, &request);
+        if (r == 0)
+                r = open_pipes(o, spec, theirs);
+        if (r == 0) {
+                int fds[4] = {
+                        spec->input_fd > 0 ? spec->input_fd : theirs[0],
+                        spec->output_fd > 0 ? spec->output_fd : theirs[1],
+                        theirs[2],
+                        spec->passed_fd,
+                };
+                r = sandbox_run(o->sandbox, &o->job, &request, strings, fds, spec->passed_fd > 0 ? 4 : 3);
+        }
+        fds_close(theirs, 3);
+        return r;
+}
+
+static int gone(const Session *s, Error *error) {
+        SessionEndReason reason = s->ended ? s->end_reason : SESSION_LOST;
+
+        int r = error_set(error, ERROR_SESSION_ENDED, "The session has ended.");
+        if (error)
+                (void) snprintf(error->reason, sizeof error->reason, "%s", session_end_reason_text(reason));
+        return r;
+}
+
+int operation_start(Session *s, const OperationSpec *spec, Operation **ret, Error *error) {
+        if (s->ended)
+                return gone(s, error);
+
+        Operation *o = malloc(sizeof *o);
+        if (!o)
+                return -ENOMEM;
+        *o = (Operation){
+                .n_ref = 1,
+                .event = s->manager->event,
+                .sandbox = sandbox_ref(s->sandbox),
+                .job = { .refused = on_refused, .exited = on_exited, .lost = on_lost },
+                .handlers = spec->handlers,
+                .userdata = spec->userdata,
+                .out.fd = -EBADF,
+                .in.fd = -EBADF,
+                .control = -EBADF,
+                .feeds = spec->control,
+                .patience = spec->patience,
+        };
+        int r = run(o, spec);
+        if (r < 0) {
+                bool full = r == -EMFILE && s->sandbox->n_jobs >= INIT_EXECS_MAX;
+                (void) operation_unref(o);
+                if (full)
+                        return error_set_field(
+                                error, ERROR_QUOTA, "execs", "64", "64 commands run in this session already.");
+                return r == -ENOTCONN ? gone(s, error) : r;
+        }
+        o->n_ref++; /* the job's */
+        *ret = o;
+        return 0;
+}
