@@ -155,6 +155,22 @@ int cgroup_tree_make(CgroupTree *t, const char *name, uid_t uid, gid_t gid) {
         return 0;
 }
 
+int cgroup_tree_reopen(CgroupTree *t) {
+        int r = own_path(t->path, sizeof t->path);
+
+        if (r < 0)
+                return r;
+        char *last = strrchr(t->path, '/');
+        if (!last || strcmp(last, "/" SUPERVISOR) != 0)
+                return -ENOENT;
+        *last = '\0';
+        t->fd = open(t->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (t->fd < 0)
+                return -errno;
+        enable_controllers(t); /* they are: this finds out which */
+        return 0;
+}
+
 void cgroup_tree_close(CgroupTree *t) {
         *t = (CgroupTree){ .fd = fd_close(t->fd) };
 }

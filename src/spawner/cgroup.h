@@ -27,6 +27,9 @@ int cgroup_tree_open(CgroupTree *t);
  * @uid and @gid. Returns 0 or -errno. */
 int cgroup_tree_make(CgroupTree *t, const char *name, uid_t uid, gid_t gid);
 
+/* For a program that follows another in the same process: takes the tree as it is. Returns 0 or -errno. */
+int cgroup_tree_reopen(CgroupTree *t);
+
 void cgroup_tree_close(CgroupTree *t);
 
 /* Makes the leaf if needed and writes those of its limits that differ from @now (NULL: none are written yet).

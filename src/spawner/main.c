@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "init/init.h"
+#include "spawner/handover.h"
 #include "spawner/notify.h"
 #include "spawner/prepare.h"
 #include "spawner/spawner.h"
@@ -23,6 +24,7 @@ static const struct option options[] = {
         { "socket", required_argument, NULL, 'S' },
         { "images", required_argument, NULL, 'i' },
         { "image-owner", no_argument, NULL, 'o' },
+        { "resume", required_argument, NULL, 'r' },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, 'V' },
         { 0 },
@@ -108,10 +110,24 @@ static int run(Spawner *s, const char *worker, int socket_fd, bool standalone) {
         return spawner_run(s) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
+/* Goes on as another program of the same process. */
+static int resume(Spawner *s, int state) {
+        (void) umask(022);
+        int r = handover_resume(s, state);
+        if (r == 0 && cgroup_tree_reopen(&s->cgroup) < 0)
+                spawner_log(LOG_WARNING, "No cgroups for the sandboxes any more");
+        if (r < 0) {
+                spawner_log(LOG_ERR, "Cannot take up what the former program held: %s", strerror(-r));
+                return EXIT_FAILURE;
+        }
+        s->resumed = true;
+        return spawner_run(s) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
 int main(int argc, char *argv[]) {
         Spawner s = SPAWNER_INIT;
         const char *worker = NULL, *images = DEFAULT_STATE "/images";
-        int socket_fd = -EBADF, c;
+        int socket_fd = -EBADF, resume_fd = -EBADF, c;
         bool standalone = false;
 
         if (argc == 1 && strcmp(argv[0], INIT_PROCESS_NAME) == 0)
@@ -130,6 +146,9 @@ int main(int argc, char *argv[]) {
                 case 'w':
                         worker = optarg;
                         break;
+                case 'r': /* not for people: what handover_execute() passes on */
+                        resume_fd = atoi(optarg);
+                        break;
                 case 'S':
                         socket_fd = atoi(optarg);
                         break;
@@ -146,7 +165,7 @@ int main(int argc, char *argv[]) {
                         usage(stderr);
                         return 2;
                 }
-        if (!worker || optind != argc || standalone != (socket_fd > 2)) {
+        if (!worker || optind != argc || (resume_fd <= 2 && standalone != (socket_fd > 2))) {
                 usage(stderr);
                 return 2;
         }
@@ -155,5 +174,11 @@ int main(int argc, char *argv[]) {
                 return EXIT_FAILURE;
         }
         (void) snprintf(s.images, sizeof s.images, "%s", images);
-        return run(&s, worker, socket_fd, standalone);
+        (void) snprintf(s.name, sizeof s.name, "%s", worker);
+        ssize_t n = readlink("/proc/self/exe", s.path, sizeof s.path - 1);
+        s.path[n > 0 ? n : 0] = '\0';
+        char *deleted = strstr(s.path, " (deleted)"); /* replaced since: the new one has the name */
+        if (deleted)
+                *deleted = '\0';
+        return resume_fd > 2 ? resume(&s, resume_fd) : run(&s, worker, socket_fd, standalone);
 }

@@ -26,12 +26,12 @@ int slot_table_init(SlotTable *t, uint32_t n_identities) {
         return 0;
 }
 
-/* A slot that was never used: they come into use one after another, @n_busy is the next when none was freed. */
+/* A slot that was never used. */
 static Slot *slot_fresh(SlotTable *t) {
-        if (t->n_busy >= t->n_slots)
+        if (t->n_used >= t->n_slots)
                 return NULL;
 
-        Slot *s = &t->slots[t->n_busy];
+        Slot *s = &t->slots[t->n_used++];
         *s = (Slot){ .netns = -EBADF, .ctl = -EBADF, .inner = -EBADF, .pidfd = -EBADF };
         return s;
 }

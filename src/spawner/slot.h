@@ -53,6 +53,7 @@ typedef struct SlotTable {
         uint32_t n_slots;
         uint32_t first_free; /* last freed first: its namespace and leaf are there already */
         uint32_t n_busy;
+        uint32_t n_used;     /* slots that ever were in use: those behind are untouched */
         uint8_t *identities; /* which are in use */
         uint32_t n_identities;
         uint32_t last_identity; /* taken in turns, so that an id is not used again for long */

@@ -42,6 +42,7 @@ typedef struct Spawner {
         bool zygote_ready;
         unsigned zygote_failures; /* in a row, before it was ready */
         unsigned netns_pending;
+        unsigned n_making; /* slots that wait or start */
 
         uint32_t first_waiting, last_waiting; /* slots that wait for a namespace */
         struct {
@@ -53,6 +54,10 @@ typedef struct Spawner {
         SlotTable table;
         CgroupTree cgroup;
         char images[256];
+        char name[72];  /* of the worker */
+        char path[256]; /* of the program, to execute it anew */
+        bool handover_wanted;
+        bool resumed; /* from a former program in this process */
 } Spawner;
 
 #define SPAWNER_INIT                                                                                                   \

@@ -10,6 +10,7 @@ import time
 
 ADDRESS = ("127.0.0.1", 5000)
 UNIT = "sandboxd@worker1.service"
+SPAWNER = "sandboxd-spawner@worker1.service"
 
 
 def call(method, path, body=None, timeout=60):
@@ -123,19 +124,26 @@ def main():
             ("kill", ["systemctl", "kill", "-s", "KILL", "--kill-who=main", UNIT]),
             ("reload", ["systemctl", "reload", UNIT]),
             ("kill again", ["systemctl", "kill", "-s", "KILL", "--kill-who=main", UNIT]),
+            ("reload of the spawner", ["systemctl", "reload", SPAWNER]),
+            ("end of the zygote", ["sh", "-c", "kill -9 $(pgrep -P $(systemctl show -p MainPID --value " + SPAWNER +
+                                   ") -u $(head -n 1 /etc/subuid | cut -d : -f 2))"]),
             ("daemon-reexec", ["systemctl", "daemon-reexec"]),
             ("restart again", ["systemctl", "restart", UNIT])):
         old = show("MainPID")
         begin = time.monotonic()
         subprocess.run(command, check=True)
         took = time.monotonic() - begin
-        if name not in ("reload", "daemon-reexec"):
+        if "restart" in name or "kill" in name:
             took += wait_ready(old)
         # what asks meanwhile waits in the socket and is answered
         status, answer = patient("GET", "/health")
         assert status == 200, answer
         print(f"{name}: ready after {took:.2f} s, {answer['active_sessions']} sessions")
         assert answer["active_sessions"] == n_sessions, answer
+        status, answer = patient("POST", "/v1/sessions", {"pids_limit": 100})
+        assert status == 201, (name, answer)
+        status, _ = patient("DELETE", f"/v1/sessions/{answer['session_id']}")
+        assert status == 204, name
         time.sleep(0.5)
 
     lost = 0

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "spawner/launch.h"
+#include "spawner/notify.h"
+#include "spawner/spawner-internal.h"
+
+/* Sandboxes: the way from a request to a live one and to its end, and the zygote that makes them. */
+
+#define ZYGOTE_FAILURES_MAX 5U
+
+int making_start_zygote(Spawner *s) {
+        int r = launch_zygote(s->program, s->userns, s->images, &s->zygote, &s->zygote_pidfd);
+        if (r < 0) {
+                spawner_log(LOG_ERR, "Cannot start the zygote: %s", strerror(-r));
+                return r;
+        }
+        s->zygote_ready = false;
+        s->netns_pending = 0;
+        r = spawner_watch(s, s->zygote, SOURCE_ZYGOTE, 0);
+        if (r == 0)
+                r = spawner_watch(s, s->zygote_pidfd, SOURCE_ZYGOTE_PIDFD, 0);
+        return r;
+}
+
+static int zygote_send(Spawner *s, ZygoteMessage *m, const int *fds, size_t n_fds) {
+        struct iovec iov = { .iov_base = m, .iov_len = sizeof *m };
+
+        return s->zygote_ready ? message_send(s->zygote, &iov, 1, fds, n_fds) : -EAGAIN;
+}
+
+static void slot_fail(Spawner *s, Slot *slot, int error, const char *text) {
+        link_send_failed(s, slot->cookie, error, text);
+        s->n_making--;
+        slot_release(&s->table, slot);
+}
+
+/* Has the zygote make the sandbox of @slot, which has its network namespace now. */
+static void slot_start(Spawner *s, Slot *slot) {
+        _cleanup_fd_ int leaf = -EBADF;
+        uint32_t index = slot_index(&s->table, slot);
+        int ends[2];
+
+        if (s->cgroup.fd >= 0) {
+                leaf = cgroup_leaf_open(&s->cgroup, index, &slot->limits, slot->leaf ? &slot->leaf_limits : NULL);
+                if (leaf < 0) {
+                        slot_fail(s, slot, leaf, "preparing the cgroup");
+                        return;
+                }
+                slot->leaf = true;
+                slot->leaf_limits = slot->limits;
+        }
+        if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
+                slot_fail(s, slot, errno, "socketpair");
+                return;
+        }
+        slot->ctl = ends[0];
+        slot->inner = ends[1];
+
+        ZygoteMessage m = {
+                .type = ZYGOTE_CREATE,
+                .cookie = (uint64_t) index,
+                .identity = slot->identity,
+                .limits = slot->limits,
+                .flags = s->cgroup.limits ? 0 : ZYGOTE_NO_CGROUP,
+        };
+        memcpy(m.image, slot->image, sizeof m.image);
+        int fds[3] = { slot->inner, slot->netns, leaf };
+        int r = zygote_send(s, &m, fds, leaf >= 0 ? 3 : 2);
+        if (r < 0) {
+                slot_fail(s, slot, r, "telling the zygote");
+                return;
+        }
+        slot->inner = fd_close(slot->inner);
+        slot->state = SLOT_STARTING;
+}
+
+static void ask_netns(Spawner *s) {
+        ZygoteMessage m = { .type = ZYGOTE_NETNS };
+
+        if (zygote_send(s, &m, NULL, 0) == 0)
+                s->netns_pending++;
+}
+
+static void wait_in_line(Spawner *s, Slot *slot) {
+        uint32_t index = slot_index(&s->table, slot);
+
+        slot->state = SLOT_WAITING;
+        slot->next = SLOT_NONE;
+        if (s->last_waiting == SLOT_NONE)
+                s->first_waiting = index;
+        else
+                s->table.slots[s->last_waiting].next = index;
+        s->last_waiting = index;
+}
+
+static Slot *next_in_line(Spawner *s) {
+        if (s->first_waiting == SLOT_NONE)
+                return NULL;
+
+        Slot *slot = &s->table.slots[s->first_waiting];
+        s->first_waiting = slot->next;
+        if (s->first_waiting == SLOT_NONE)
+                s->last_waiting = SLOT_NONE;
+        return slot;
+}
+
+/* Goes on with a slot that has a tenant to be made, as far as it can be done now. */
+static void place(Spawner *s, Slot *slot) {
+        if (slot->kill_wanted) {
+                slot_fail(s, slot, ECANCELED, "killed before it was made");
+                return;
+        }
+        if (slot->netns < 0 && s->n_spares > 0) {
+                s->n_spares--;
+                slot->netns = s->spares[s->n_spares].fd;
+                slot->netns_reusable = s->spares[s->n_spares].reusable;
+        }
+        if (slot->netns >= 0 && s->zygote_ready)
+                slot_start(s, slot);
+        else { /* until there is a network namespace, or another zygote */
+                wait_in_line(s, slot);
+                if (s->zygote_ready)
+                        ask_netns(s);
+        }
+}
+
+void making_create(Spawner *s, const SpawnMessage *m) {
+        Slot *slot = s->table.slots ? slot_take(&s->table) : NULL;
+
+        if (!slot) {
+                link_send_failed(s, m->cookie, EAGAIN, s->table.slots ? "all sandbox ids are in use" : "starting");
+                return;
+        }
+        slot->cookie = m->cookie;
+        slot->limits = m->limits;
+        memcpy(slot->image, m->image, sizeof slot->image);
+        s->n_making++;
+        place(s, slot);
+}
+
+void making_kill(Spawner *s, Slot *slot) {
+        if (slot->state == SLOT_WAITING || slot->state == SLOT_STARTING) {
+                slot->kill_wanted = true;
+                return;
+        }
+        if (slot->state != SLOT_LIVE)
+                return;
+
+        slot->state = SLOT_DYING;
+        /* process 1 takes all others of its pid namespace with it. Not cgroup.kill: since Linux 6.14 what is cloned
+         * into a leaf that was ever killed dies at once, and leaves are used again */
+        if (syscall(SYS_pidfd_send_signal, slot->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
+                spawner_log(LOG_ERR, "Cannot kill sandbox %u: %s", slot_index(&s->table, slot), strerror(errno));
+}
+
+/* Network namespaces take longest to make: some are made ahead, while there is nothing else to do. */
+static void refill_spares(Spawner *s) {
+        /* one at a time, so that a request need not wait for more than one */
+        if (s->zygote_ready && s->n_making == 0 && s->netns_pending == 0 && s->n_spares < SPARE_NETNS_MAX)
+                ask_netns(s);
+}
+
+static void got_netns(Spawner *s, const ZygoteMessage *m, int fd) {
+        Slot *slot = next_in_line(s);
+
+        if (s->netns_pending > 0)
+                s->netns_pending--;
+        if (fd >= 0 && s->n_spares < SPARE_NETNS_MAX) {
+                s->spares[s->n_spares].fd = fd;
+                s->spares[s->n_spares++].reusable = m->flags & ZYGOTE_NETNS_REUSABLE;
+        } else
+                fd_close(fd);
+        if (slot && fd < 0)
+                slot_fail(s, slot, m->error, m->text);
+        else if (slot)
+                place(s, slot);
+        else if (fd >= 0)
+                refill_spares(s);
+}
+
+static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
+        Slot *slot = m->cookie < s->table.n_used ? &s->table.slots[m->cookie] : NULL;
+
+        if (!slot || slot->state != SLOT_STARTING) {
+                fd_close(fd);
+                return;
+        }
+        if (m->error != 0 || fd < 0) {
+                slot_fail(s, slot, m->error, m->text);
+                return;
+        }
+        slot->pid = m->pid;
+        slot->pidfd = fd;
+        slot->state = SLOT_LIVE;
+        s->n_making--;
+        int r = spawner_watch(s, slot->pidfd, SOURCE_SLOT, slot_index(&s->table, slot));
+        if (r < 0) {
+                spawner_log(LOG_ERR, "Cannot watch a sandbox: %s", strerror(-r));
+                slot->kill_wanted = true;
+        }
+        SpawnMessage created = link_slot_message(s, slot, SPAWN_CREATED);
+        link_send(s, &created, slot->ctl);
+        if (slot->kill_wanted)
+                making_kill(s, slot);
+        refill_spares(s);
+}
+
+void making_ended(Spawner *s, Slot *slot) {
+        SpawnMessage m = link_slot_message(s, slot, SPAWN_ENDED);
+
+        if (slot->state != SLOT_LIVE && slot->state != SLOT_DYING)
+                return;
+        (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, slot->pidfd, NULL);
+        slot_release(&s->table, slot);
+        link_send(s, &m, -EBADF);
+}
+
+/* All that waited for a zygote. */
+static void serve_line(Spawner *s) {
+        uint32_t last = s->last_waiting;
+        Slot *slot;
+
+        while ((slot = next_in_line(s))) {
+                bool was_last = slot_index(&s->table, slot) == last;
+                place(s, slot);
+                if (was_last)
+                        break;
+        }
+}
+
+static void hello_from_zygote(Spawner *s, const ZygoteMessage *m) {
+        s->zygote_ready = true;
+        s->zygote_failures = 0;
+        if (!s->table.slots) {
+                if (m->identity < 2 || slot_table_init(&s->table, m->identity) < 0) {
+                        spawner_log(LOG_ERR, "No memory, or no ids, for the table of sandboxes");
+                        s->stopping = true;
+                        return;
+                }
+                (void) notify_send("READY=1\nSTATUS=Ready to make sandboxes");
+                link_ready(s);
+        } else if (s->resumed) {
+                s->resumed = false;
+                spawner_log(LOG_INFO, "Executed anew, with %u sandboxes", s->table.n_busy);
+                (void) notify_send("READY=1\nSTATUS=Ready to make sandboxes");
+        }
+        serve_line(s);
+        refill_spares(s);
+        if (s->listener >= 0)
+                (void) spawner_watch(s, s->listener, SOURCE_LISTENER, 0); /* EEXIST after a new zygote */
+}
+
+void making_event(Spawner *s) {
+        ZygoteMessage m;
+        int fds[MESSAGE_FDS_MAX] = { -EBADF };
+        size_t n_fds = 0;
+
+        ssize_t n = message_recv(s->zygote, &m, sizeof m, fds, &n_fds, MSG_DONTWAIT);
+        if (n == -EAGAIN)
+                return;
+        if (n != sizeof m || n_fds > 1) { /* its end is told by the pidfd */
+                if (n > 0)
+                        fds_close(fds, n_fds);
+                (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->zygote, NULL);
+                return;
+        }
+        int fd = n_fds == 1 ? fds[0] : -EBADF;
+
+        m.text[sizeof m.text - 1] = '\0';
+        if (m.type == ZYGOTE_HELLO && n_fds == 0)
+                hello_from_zygote(s, &m);
+        else if (m.type == ZYGOTE_NETNS)
+                got_netns(s, &m, fd);
+        else if (m.type == ZYGOTE_DONE)
+                got_sandbox(s, &m, fd);
+        else if (m.type == ZYGOTE_PING) {
+                SpawnMessage pong = { .type = SPAWN_PONG, .cookie = m.cookie };
+                fd_close(fd);
+                link_send(s, &pong, -EBADF);
+        } else
+                fd_close(fd);
+}
+
+/* The zygote ended: sandboxes live on (they are ours now), what was being made fails, a new zygote starts. */
+int making_zygote_lost(Spawner *s) {
+        bool was_ready = s->zygote_ready;
+
+        s->zygote = fd_close(s->zygote);
+        s->zygote_pidfd = fd_close(s->zygote_pidfd);
+        s->zygote_ready = false;
+        for (uint32_t i = 0; i < s->table.n_used; i++)
+                if (s->table.slots[i].state == SLOT_STARTING) /* those that wait go on waiting */
+                        slot_fail(s, &s->table.slots[i], EAGAIN, "the zygote ended");
+        if (s->stopping)
+                return 0;
+        if (!was_ready && (!s->table.slots || ++s->zygote_failures >= ZYGOTE_FAILURES_MAX)) {
+                spawner_log(LOG_ERR, "The zygote does not start; its last message says why");
+                return -ECHILD;
+        }
+        if (was_ready)
+                spawner_log(LOG_WARNING, "The zygote ended unexpectedly, starting another");
+        return making_start_zygote(s);
+}
+
+void making_ping(Spawner *s, uint64_t cookie) {
+        ZygoteMessage m = { .type = ZYGOTE_PING, .cookie = cookie };
+
+        (void) zygote_send(s, &m, NULL, 0); /* no answer is the answer */
+}
+
+bool making_is_busy(const Spawner *s) {
+        return s->n_making > 0 || !s->zygote_ready;
+}

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "spawner/spawner.h"
+
+/* Shared by spawner.c, link.c, making.c and handover.c only. */
+
+typedef enum Source {
+        SOURCE_LISTENER,
+        SOURCE_WORKER,
+        SOURCE_SIGNALS,
+        SOURCE_ZYGOTE,
+        SOURCE_ZYGOTE_PIDFD,
+        SOURCE_SLOT
+} Source;
+
+/* spawner.c */
+int spawner_watch(Spawner *s, int fd, Source source, uint32_t index);
+
+/* link.c: the worker's connection */
+void link_accept(Spawner *s);
+void link_event(Spawner *s);
+/* It reads again. */
+void link_flush(Spawner *s);
+/* The zygote is ready: a worker that said hello before is told what there is. */
+void link_ready(Spawner *s);
+void link_send(Spawner *s, const SpawnMessage *m, int fd); /* @fd: borrowed or -EBADF */
+void link_send_failed(Spawner *s, uint64_t cookie, int error, const char *text);
+SpawnMessage link_slot_message(const Spawner *s, const Slot *slot, SpawnType type);
+
+/* making.c: sandboxes and the zygote */
+int making_start_zygote(Spawner *s);
+int making_zygote_lost(Spawner *s);
+void making_event(Spawner *s);
+void making_create(Spawner *s, const SpawnMessage *m);
+void making_kill(Spawner *s, Slot *slot);
+void making_ended(Spawner *s, Slot *slot);
+void making_ping(Spawner *s, uint64_t cookie);
+/* Is anything on its way? */
+bool making_is_busy(const Spawner *s);
