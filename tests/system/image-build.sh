@@ -1,5 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# lab: host
+# timeout: 300
+# args: @build@/src/image/sandboxd-base-image @top@/src/image/base.packages
 # Makes images out of this machine's packages and uses them: image-build.sh PROGRAM LIST
 # Needs root. Ends with "N passed, N failed"; 77 when it cannot run.
 set -u

@@ -1,5 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: LGPL-2.1-or-later
+# lab: host
+# timeout: 300
+# args: @build@/src/image/sandboxd-base-image @top@/src/image/base.packages
 # Makes an image of a root folder whose packages are known to the real rpm: image-rpm.sh PROGRAM LIST
 # Needs rpm and rpmbuild. Ends with "N passed, N failed"; 77 when it cannot run.
 set -u

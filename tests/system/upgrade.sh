@@ -3,10 +3,10 @@
 # lab: container
 # copy: @debs@:/lab/packages
 # timeout: 120
-# Installing the packages again: what runs is replaced, what does not run stays so, configuration stays.
+# Installing the packages again: the worker is replaced, sessions live on, what does not run stays so.
 . /lab/system/lib.sh
 
-pids() { systemctl show -P MainPID sandboxd@worker1.service sandboxd-spawner@worker1.service | grep . | tr '\n' ' '; }
+pid_of() { systemctl show -P MainPID "$1@worker1.service"; }
 install() { dpkg -i --force-confold /lab/packages/*.deb >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg -i"; }; }
 
 step "nothing runs"
@@ -19,13 +19,15 @@ expect "$ids" "$(cat /etc/subuid)" /etc/subuid
 step "a worker runs"
 systemctl start sandboxd@worker1 || fail "start"
 expect 3 "$(health pool_size)" "the configuration"
-before=$(pids)
+worker=$(pid_of sandboxd)
+spawner=$(pid_of sandboxd-spawner)
+id=$(create) || fail "create"
+run_in "$id" 'echo kept >file; sleep 1000 >/dev/null 2>&1 &' >/dev/null || fail "exec"
 install
 ! grep -iE 'warning|error|fail' /lab/dpkg.log || fail "dpkg complains"
-after=$(pids)
-for pid in $before; do
-    [[ " $after " != *" $pid "* ]] || fail "process $pid was not replaced"
-done
+[ "$(pid_of sandboxd)" != "$worker" ] || fail "the worker was not replaced"
+expect "$spawner" "$(pid_of sandboxd-spawner)" "the spawner's process"
 expect 3 "$(health pool_size)" "the configuration"
+expect kept "$(run_in "$id" 'cat file' | jq -r .stdout)" "the session's file"
 expect sandboxuser "$(run_in "$(create)" whoami | jq -r .stdout)"
 expect "" "$(systemctl list-units --failed --no-legend)" "failed units"
