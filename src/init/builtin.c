@@ -2,12 +2,12 @@
 #include "init/builtin.h"
 
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "init/file.h"
+#include "init/sweep.h"
 
 /* One row each, in its own file. */
 static const struct {
@@ -31,15 +31,13 @@ static Builtin *find(const char *name) {
 }
 
 _noreturn_ static void run(const Command *c, Builtin *builtin) {
-        struct rlimit tag = { .rlim_cur = c->tag, .rlim_max = c->tag };
         int argc = 0;
 
         /* what process 1 holds is not for it: the received descriptors lie above its own */
         for (unsigned i = 0; i < c->n_streams; i++)
                 if (dup2(c->streams[i], (int) i) < 0)
                         _exit(errno);
-        if (syscall(SYS_close_range, c->n_streams, ~0U, 0) < 0 || setrlimit(RLIMIT_RTTIME, &tag) < 0 || setsid() < 0 ||
-                chdir(c->cwd) < 0)
+        if (syscall(SYS_close_range, c->n_streams, ~0U, 0) < 0 || setsid() < 0 || chdir(c->cwd) < 0)
                 _exit(errno);
         (void) umask(0);
         while (c->argv[argc])
@@ -55,7 +53,11 @@ pid_t builtin_start(const Command *c, InitStage *ret_stage) {
                 return -ENOENT;
         *ret_stage = INIT_STAGE_FORK;
         pid_t pid = fork();
+        if (pid < 0)
+                return -errno;
         if (pid == 0)
                 run(c, builtin);
-        return pid < 0 ? -errno : pid;
+        /* by us and not by the process itself, which runs already: the next sweep must know whose it is */
+        (void) sweep_mark(pid, c->number);
+        return pid;
 }

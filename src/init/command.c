@@ -9,6 +9,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "init/sweep.h"
+
 int command_parse(const InitRequest *request, char *strings, size_t length, char **vector, Command *ret) {
         size_t wanted = 1 + (size_t) request->argc + request->envc, found = 0;
         char *p = strings, *end = strings + length;
@@ -73,12 +75,14 @@ static int execute(const Command *c) {
 
 /* Runs between vfork() and execve(): in memory shared with process 1, so it calls the kernel and little else. */
 static int child(const Command *c, volatile InitStage *ret_stage) {
-        struct rlimit tag = { .rlim_cur = c->tag, .rlim_max = c->tag };
         sigset_t none;
 
         *ret_stage = INIT_STAGE_FORK;
-        if (setsid() < 0 || setrlimit(RLIMIT_RTTIME, &tag) < 0)
+        if (setsid() < 0)
                 return -errno;
+        int r = sweep_mark(0, c->number);
+        if (r < 0)
+                return r;
         if (c->terminal && ioctl(c->streams[0], TIOCSCTTY, 0) < 0)
                 return -errno;
         for (int i = 0; i < 3; i++)

@@ -12,8 +12,8 @@ typedef struct Command {
         char **envp; /* ended by NULL */
         int streams[COMMAND_STREAMS_MAX];
         unsigned n_streams; /* 3, or 4 for a builtin */
-        uint64_t tag;  /* marks all that descends from it, see sweep.h */
-        bool terminal; /* the streams are a terminal, which becomes the controlling one */
+        uint32_t number;    /* marks all that descends from it, see sweep.h */
+        bool terminal;      /* the streams are a terminal, which becomes the controlling one */
 } Command;
 
 /* Takes @strings apart: cwd, argv, env. The pointers are written to @vector, which has room for @argc + @envc + 2.

@@ -91,6 +91,10 @@ static void reap(bool block) {
                 note_end(pid, status, &usage);
 }
 
+static bool runs_beside(uint32_t number) {
+        return number != 0 && find(number);
+}
+
 /* Kills what a command left behind when it ended. */
 static void kill_rest(const Exec *e) {
         if (n_execs == 1) {
@@ -99,7 +103,7 @@ static void kill_rest(const Exec *e) {
                         reap(true);
                 return;
         }
-        for (int i = 0; i < SWEEP_PASSES_MAX && sweep_signal(SWEEP_TAG(e->number), SIGKILL) > 0; i++) {
+        for (int i = 0; i < SWEEP_PASSES_MAX && sweep_kill(e->number, runs_beside) > 0; i++) {
                 struct pollfd wait = { .fd = child_signals, .events = POLLIN };
                 (void) poll(&wait, 1, SWEEP_PAUSE_MS);
                 reap(false);
@@ -166,7 +170,7 @@ static void run_command(size_t length, const int *streams, size_t n_streams) {
         _cleanup_fd_ int master = -EBADF;
         Exec *e = find(0);
         InitStage stage = INIT_STAGE_LIMIT;
-        Command c = { .tag = SWEEP_TAG(request.head.exec) };
+        Command c = { .number = request.head.exec };
 
         if (!e || request.head.exec == 0 || find(request.head.exec)) {
                 refuse(request.head.exec, -EAGAIN, stage);
@@ -212,7 +216,7 @@ static void send_signal(void) {
         else if (n_execs == 1)
                 (void) kill(-1, number);
         else
-                (void) sweep_signal(SWEEP_TAG(e->number), number);
+                (void) sweep_signal(e->number, number);
         if (request.head.flags & INIT_FLAG_STARTED) {
                 InitEvent event = { .type = INIT_SIGNALLED, .exec = e->number };
                 tell(&event);
@@ -235,7 +239,7 @@ static void resume(size_t length) {
                         known = number == execs[i].number;
                 }
                 if (!known) /* its end is told as that of any other, and nobody waits for it */
-                        (void) sweep_signal(SWEEP_TAG(execs[i].number), SIGKILL);
+                        (void) sweep_signal(execs[i].number, SIGKILL);
         }
         for (size_t k = 0; k < n; k++) {
                 InitEvent gone = { .type = INIT_GONE };

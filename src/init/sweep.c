@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "init/sweep.h"
 
-#include <dirent.h>
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -26,7 +25,29 @@ static pid_t name_to_pid(const char *name) {
         return *name == '\0' ? pid : 0;
 }
 
-unsigned sweep_signal(uint64_t tag, int signal) {
+#define MARK_BASE (UINT64_C(1) << 40)
+
+int sweep_mark(pid_t pid, uint32_t number) {
+        struct rlimit up = { MARK_BASE + number, MARK_BASE + number },
+                      down = { MARK_BASE - number, MARK_BASE - number };
+
+        if (prlimit(pid, RLIMIT_RTTIME, &up, NULL) < 0 || prlimit(pid, RLIMIT_LOCKS, &down, NULL) < 0)
+                return -errno;
+        return 0;
+}
+
+/* The number of the command that @pid is of, 0 when it is of none. Returns false when there is no such process. */
+static bool read_mark(pid_t pid, uint32_t *ret) {
+        struct rlimit up, down;
+
+        if (prlimit(pid, RLIMIT_RTTIME, NULL, &up) < 0 || prlimit(pid, RLIMIT_LOCKS, NULL, &down) < 0)
+                return false;
+        uint64_t number = up.rlim_max - MARK_BASE;
+        *ret = number <= UINT32_MAX && down.rlim_max == MARK_BASE - number ? (uint32_t) number : 0;
+        return true;
+}
+
+static unsigned sweep(uint32_t number, int signal, bool (*is_running)(uint32_t)) {
         _Alignas(struct linux_dirent64) char buf[4096];
         unsigned found = 0;
         long n;
@@ -36,13 +57,23 @@ unsigned sweep_signal(uint64_t tag, int signal) {
                 for (long at = 0; at < n;) {
                         const struct linux_dirent64 *entry = (const struct linux_dirent64 *) (void *) (buf + at);
                         pid_t pid = name_to_pid(entry->d_name);
-                        struct rlimit limit;
+                        uint32_t mark;
 
                         at += entry->d_reclen;
-                        if (pid <= 1 || prlimit(pid, RLIMIT_RTTIME, NULL, &limit) < 0 || limit.rlim_max != tag)
+                        if (pid <= 1 || !read_mark(pid, &mark))
+                                continue;
+                        if (mark != number && !(is_running && !is_running(mark)))
                                 continue;
                         if (kill(pid, signal) == 0)
                                 found++;
                 }
         return found;
+}
+
+unsigned sweep_signal(uint32_t number, int signal) {
+        return sweep(number, signal, NULL);
+}
+
+unsigned sweep_kill(uint32_t number, bool (*is_running)(uint32_t)) {
+        return sweep(number, SIGKILL, is_running);
 }
