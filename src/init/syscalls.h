@@ -44,9 +44,8 @@
         S(alarm) S(clock_getres) S(clock_gettime) S(clock_nanosleep) S(epoll_create) S(epoll_create1) S(epoll_ctl) \
         S(epoll_ctl_old) S(epoll_pwait) S(epoll_pwait2) S(epoll_wait) S(epoll_wait_old) S(eventfd) S(eventfd2) S(futex) \
         S(futex_waitv) S(futex_wake) S(futex_wait) S(futex_requeue) S(getitimer) S(gettimeofday) S(inotify_add_watch) \
-        S(inotify_init) S(inotify_init1) S(inotify_rm_watch) S(io_cancel) S(io_destroy) S(io_getevents) \
-        S(io_pgetevents) S(io_setup) S(io_submit) S(nanosleep) S(pause) S(pipe) S(pipe2) S(poll) S(ppoll) S(pselect6) \
-        S(select) S(setitimer) S(time) S(timer_create) S(timer_delete) S(timer_getoverrun) S(timer_gettime) \
+        S(inotify_init) S(inotify_init1) S(inotify_rm_watch) S(nanosleep) S(pause) S(pipe) S(pipe2) S(poll) S(ppoll) \
+        S(pselect6) S(select) S(setitimer) S(time) S(timer_create) S(timer_delete) S(timer_getoverrun) S(timer_gettime) \
         S(timer_settime) S(timerfd_create) S(timerfd_gettime) S(timerfd_settime)
 
 #define SYSCALLS_SOCKETS(S) \
@@ -62,13 +61,14 @@
 
 /* What the zygote needs to make a sandbox; the lock takes it away from the sandbox. */
 #define SYSCALLS_SETUP(S) \
-        S(clone3) S(mount) S(move_mount) S(mount_setattr) S(open_tree) S(pivot_root) S(sethostname) S(setns) S(umount2) \
-        S(unshare)
+        S(clone3) S(mount) S(move_mount) S(mount_setattr) S(open_tree) S(pivot_root) S(setdomainname) S(sethostname) \
+        S(setns) S(umount2) S(unshare)
 // clang-format on
 
-#define SYSCALLS_PAYLOAD(S)                                                                                          \
-        SYSCALLS_FILES(S) SYSCALLS_PROCESSES(S) SYSCALLS_MEMORY(S) SYSCALLS_EVENTS(S) SYSCALLS_SOCKETS(S)            \
-        SYSCALLS_IPC(S) SYSCALLS_SYSTEM(S)
+#define SYSCALLS_PAYLOAD(S)                                                                                            \
+        SYSCALLS_FILES(S)                                                                                              \
+        SYSCALLS_PROCESSES(S) SYSCALLS_MEMORY(S) SYSCALLS_EVENTS(S) SYSCALLS_SOCKETS(S) SYSCALLS_IPC(S)                \
+                SYSCALLS_SYSTEM(S)
 
 /* Known and refused with EPERM, since programs take that for an answer where ENOSYS would be a surprise. */
 // clang-format off
@@ -78,6 +78,6 @@
         S(iopl) S(ioperm) S(kcmp) S(kexec_file_load) S(kexec_load) S(keyctl) S(lookup_dcookie) S(mbind) \
         S(migrate_pages) S(modify_ldt) S(move_pages) S(name_to_handle_at) S(open_by_handle_at) S(open_tree_attr) \
         S(perf_event_open) S(pidfd_getfd) S(process_madvise) S(quotactl) S(quotactl_fd) S(reboot) S(request_key) \
-        S(set_mempolicy) S(set_mempolicy_home_node) S(setdomainname) S(settimeofday) S(statmount) S(listmount) \
+        S(set_mempolicy) S(set_mempolicy_home_node) S(settimeofday) S(statmount) S(listmount) \
         S(swapoff) S(swapon) S(syslog) S(userfaultfd) S(vhangup) S(adjtimex) S(nfsservctl) S(uselib)
 // clang-format on
