@@ -29,6 +29,8 @@
 #define SIGPENDING_MAX 1024U
 #define MSGQUEUE_MAX 819200U
 #define BYTES_PER_INODE 8192U
+#define COVER_FILE TEMPLATE_DATA "/none"
+#define COVER_FOLDER TEMPLATE_DATA "/empty"
 
 static int check(int result) {
         return result < 0 ? -errno : 0;
@@ -53,7 +55,7 @@ static int step_cgroup_namespace(Birth *b) {
 
 static int step_host_name(Birth *b) {
         (void) b;
-        return check(sethostname("sandbox", 7));
+        return sethostname("sandbox", 7) < 0 || setdomainname("(none)", 6) < 0 ? -errno : 0;
 }
 
 /* The root: an overlay of its own, so that no lock and no inotify watch meets one of another sandbox. */
@@ -75,16 +77,23 @@ static int bind_data(const char *from, const char *to, mode_t mode, uid_t owner,
         return 0;
 }
 
-/* /dev is the template's, with a terminal multiplexer of its own. */
+/* The folder /dev is the root's own; in it are the devices and a terminal multiplexer of its own. */
 static int step_devices(Birth *b) {
+        char from[32], to[48];
+
         (void) b;
-        if (mount(TEMPLATE_DEV, TEMPLATE_NEW "/dev", NULL, MS_BIND | MS_REC, NULL) < 0)
-                return -errno;
+        for (const char *const *name = template_devices; *name; name++) {
+                (void) snprintf(from, sizeof from, TEMPLATE_DEV "/%s", *name);
+                (void) snprintf(to, sizeof to, TEMPLATE_NEW "/dev/%s", *name);
+                if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+                        return -errno;
+        }
         return check(mount("devpts", TEMPLATE_NEW "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
                 "newinstance,ptmxmode=0666,mode=620,max=64"));
 }
 
-/* What can be written: one file system in memory for all of it, so that one limit holds for the sum. */
+/* What can be written: one file system in memory for all of it, so that one limit holds for the sum. Beside it, out of
+ * sight, lie the covers for /proc: of this sandbox too, or locks on them would be seen by its neighbours. */
 static int step_data(Birth *b) {
         uid_t owner = NAMESPACE_SANDBOX_ID + b->identity;
         char options[96];
@@ -99,10 +108,12 @@ static int step_data(Birth *b) {
                 r = bind_data(TEMPLATE_DATA "/tmp", TEMPLATE_NEW "/tmp", 01777, 0, 0);
         if (r == 0)
                 r = bind_data(TEMPLATE_DATA "/shm", TEMPLATE_NEW "/dev/shm", 01777, 0, MS_NOEXEC);
+        if (r == 0 && (mkdir(COVER_FOLDER, 0555) < 0 || mknod(COVER_FILE, S_IFREG | 0444, 0) < 0))
+                r = -errno;
         return r;
 }
 
-static int mask(const char *source, const char *path) {
+static int cover(const char *source, const char *path) {
         char where[64];
 
         (void) snprintf(where, sizeof where, TEMPLATE_NEW "%s", path);
@@ -120,18 +131,18 @@ static int step_proc(Birth *b) {
         if (mount("proc", TEMPLATE_NEW "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
                 return -errno;
         for (const char *const *p = masked_files; *p; p++) {
-                r = mask(TEMPLATE_DEV "/null", *p);
+                r = cover(COVER_FILE, *p);
                 if (r < 0)
                         return r;
         }
         for (const char *const *p = masked_folders; *p; p++) {
-                r = mask(TEMPLATE_EMPTY, *p);
+                r = cover(COVER_FOLDER, *p);
                 if (r < 0)
                         return r;
         }
         for (const char *const *p = readonly_paths; *p; p++) {
                 (void) snprintf(where, sizeof where, TEMPLATE_NEW "%s", *p);
-                r = mask(where, *p);
+                r = cover(where, *p);
                 if (r < 0)
                         return r;
                 if (mount(NULL, where, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC,
@@ -161,7 +172,8 @@ static int limit(__rlimit_resource_t resource, uint64_t soft, uint64_t hard) {
 
 /* What the service manager gave the spawner is not for the payload. */
 static int step_limits(Birth *b) {
-        int r = limit(RLIMIT_CORE, 0, 0);
+        /* no file is as small as 1 byte, and a program behind a core_pattern is not run at all: at 0 it would be */
+        int r = limit(RLIMIT_CORE, 1, 1);
 
         if (r == 0)
                 r = limit(RLIMIT_NOFILE, NOFILE_MAX, NOFILE_MAX);

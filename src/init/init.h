@@ -20,15 +20,17 @@ int zygote_main(void);
 #define TEMPLATE_SKELETON "/skeleton"
 #define TEMPLATE_DEV "/dev"
 #define TEMPLATE_PROC "/proc"
-#define TEMPLATE_EMPTY "/empty"
 #define TEMPLATE_NEW "/new"   /* mount point: the root of a sandbox while it is furnished */
 #define TEMPLATE_DATA "/data" /* mount point: the writable files of a sandbox */
+
+/* The devices of a sandbox, ended by NULL: names below /dev. */
+extern const char *const template_devices[];
 
 /* Builds that root and enters it; the caller is uid 0 of the worker's user namespace, alone in a mount namespace.
  * @ret_what: on failure what failed. Returns 0 or -errno. */
 int template_enter(const char *images, const char **ret_what);
 
-/* Which of the files of /proc that are masked exist on this kernel; terminated by NULL. Set by template_enter(). */
+/* Which of the files of /proc that are covered exist on this kernel; terminated by NULL. Set by template_enter(). */
 extern const char *const *masked_files;
 extern const char *const *masked_folders;
 extern const char *const *readonly_paths;

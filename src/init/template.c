@@ -12,8 +12,7 @@
 #include "base/fd.h"
 #include "init/init.h"
 
-#define DEVICES 6
-static const char *const devices[DEVICES] = { "null", "zero", "full", "random", "urandom", "tty" };
+const char *const template_devices[] = { "null", "zero", "full", "random", "urandom", "tty", NULL };
 
 static const char *const links[][2] = {
         { "/proc/self/fd", "fd" },
@@ -24,21 +23,25 @@ static const char *const links[][2] = {
 };
 
 /* Where images may have no folder to mount on, and what has to say the same in every sandbox. */
-static const char *const skeleton_folders[] = { "dev", "proc", "tmp", "home", "home/sandboxuser", "etc", "var", "run" };
+static const char *const skeleton_folders[] = { "dev", "dev/pts", "dev/shm", "proc", "tmp", "home", "home/sandboxuser",
+        "etc", "var", "run" };
 static const char *const skeleton_files[][2] = {
         { "etc/hostname", "sandbox\n" },
         { "etc/hosts", "127.0.0.1 localhost sandbox\n::1 localhost sandbox ip6-localhost ip6-loopback\n" },
         { "etc/resolv.conf", "" },
 };
 
-/* What Docker and Podman mask, since it tells of the host or its other users or has been a way out. */
+/* What tells of the host or its other users, or has been a way out. Locks are listed with their ranges whoever holds
+ * them, so that the list is a letter box between tenants. */
 static const char *const wanted_files[] = { "/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/timer_list",
-        "/proc/sched_debug", "/proc/latency_stats", "/proc/timer_stats", "/proc/kallsyms", "/proc/config.gz",
-        "/proc/cmdline", "/proc/interrupts", "/proc/modules" };
-static const char *const wanted_folders[] = { "/proc/acpi", "/proc/asound", "/proc/scsi", "/proc/pressure",
-        "/proc/dynamic_debug", "/proc/driver" };
-static const char *const wanted_readonly[] = { "/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
-        "/proc/sysrq-trigger" };
+        "/proc/sched_debug", "/proc/schedstat", "/proc/latency_stats", "/proc/timer_stats", "/proc/kallsyms",
+        "/proc/config.gz", "/proc/cmdline", "/proc/bootconfig", "/proc/interrupts", "/proc/softirqs", "/proc/modules",
+        "/proc/locks", "/proc/diskstats", "/proc/partitions", "/proc/mdstat", "/proc/swaps", "/proc/iomem",
+        "/proc/ioports", "/proc/mtrr" };
+static const char *const wanted_folders[] = { "/proc/acpi", "/proc/asound", "/proc/bus", "/proc/driver",
+        "/proc/dynamic_debug", "/proc/fs", "/proc/irq", "/proc/pressure", "/proc/scsi", "/proc/spl", "/proc/tty",
+        "/proc/xen" };
+static const char *const wanted_readonly[] = { "/proc/sys", "/proc/sysrq-trigger" };
 
 static const char *found_files[ELEMENTSOF(wanted_files) + 1];
 static const char *found_folders[ELEMENTSOF(wanted_folders) + 1];
@@ -87,30 +90,28 @@ static int touch(const char *path, mode_t mode, const char *text) {
 static int make_dev(void) {
         char path[64];
 
-        if (mount("dev", "dev", "tmpfs", MS_NOSUID | MS_NOEXEC, "mode=755,size=64k,nr_inodes=64") < 0)
-                return -errno;
-        for (size_t i = 0; i < DEVICES; i++) {
+        for (size_t i = 0; template_devices[i]; i++) {
                 _cleanup_fd_ int tree = -EBADF;
-                (void) snprintf(path, sizeof path, "/dev/%s", devices[i]);
+                (void) snprintf(path, sizeof path, "/dev/%s", template_devices[i]);
                 tree = tree_clone(path, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC);
                 if (tree < 0)
                         return tree;
-                (void) snprintf(path, sizeof path, "dev/%s", devices[i]);
+                (void) snprintf(path, sizeof path, "dev/%s", template_devices[i]);
                 int r = touch(path, 0666, "");
                 if (r == 0)
                         r = tree_attach(tree, path);
+                /* and what each sandbox has them mounted on */
+                (void) snprintf(path, sizeof path, "skeleton/dev/%s", template_devices[i]);
+                if (r == 0)
+                        r = touch(path, 0666, "");
                 if (r < 0)
                         return r;
         }
         for (size_t i = 0; i < ELEMENTSOF(links); i++) {
-                (void) snprintf(path, sizeof path, "dev/%s", links[i][1]);
+                (void) snprintf(path, sizeof path, "skeleton/dev/%s", links[i][1]);
                 if (symlink(links[i][0], path) < 0)
                         return -errno;
         }
-        if (mkdir("dev/pts", 0755) < 0 || mkdir("dev/shm", 01777) < 0 || chmod("dev/shm", 01777) < 0)
-                return -errno;
-        if (mount(NULL, "dev", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NOEXEC, NULL) < 0)
-                return -errno;
         return 0;
 }
 
@@ -138,7 +139,7 @@ static int attach_clone(const char *from, const char *to, uint64_t set) {
 }
 
 int template_enter(const char *images, const char **ret_what) {
-        static const char *const folders[] = { "images", "skeleton", "dev", "proc", "empty", "new", "data" };
+        static const char *const folders[] = { "images", "skeleton", "dev", "proc", "new", "data" };
         _cleanup_fd_ int tree = -EBADF;
         int r;
 
@@ -164,12 +165,12 @@ int template_enter(const char *images, const char **ret_what) {
         r = tree_attach(tree, "images");
         if (r < 0)
                 return r;
-        *ret_what = "preparing /dev";
-        r = make_dev();
-        if (r < 0)
-                return r;
         *ret_what = "preparing files of /etc";
         r = make_skeleton();
+        if (r < 0)
+                return r;
+        *ret_what = "preparing /dev";
+        r = make_dev();
         if (r < 0)
                 return r;
         /* the kernel lets a user namespace mount a new /proc only where it sees one already */

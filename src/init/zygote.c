@@ -215,6 +215,9 @@ int zygote_main(void) {
         size_t n_fds;
 
         (void) syscall(SYS_close_range, INIT_ZYGOTE_FD + 1, ~0U, 0);
+        /* what a shell or nohup(1) had us ignore is not for the sandboxes */
+        for (int i = 1; i <= SIGRTMAX; i++)
+                (void) signal(i, SIG_DFL);
         /* sandboxes are the spawner's to watch, by pidfd; nobody waits for them */
         (void) signal(SIGCHLD, SIG_IGN);
         (void) signal(SIGPIPE, SIG_IGN);
