@@ -30,6 +30,10 @@ int manager_open_registry(Manager *m) {
         return r < 0 ? log_error_errno(r, "Cannot keep track of sessions: %m") : 0;
 }
 
+static void set_incarnation(Manager *m, const char *text) {
+        (void) snprintf(m->api.incarnation, sizeof m->api.incarnation, "%.*s", (int) sizeof m->api.incarnation - 1, text);
+}
+
 static void begin_serving(Manager *m) {
         m->inherit_source = sd_event_source_disable_unref(m->inherit_source);
         http_server_set_accepting(m->server, true);
@@ -59,6 +63,10 @@ int manager_inherit(Manager *m) {
                 if (r < 0)
                         (void) log_warning_errno(r, "The former worker's sessions cannot be taken over: %m");
         }
+        if (m->records)
+                set_incarnation(m, record_table_incarnation(m->records));
+        else
+                uuid_make(m->api.incarnation);
         session_manager_inherit(m->sessions, m->records, on_restored);
         /* requests wait in the sockets until sessions that live on are known again */
         http_server_set_accepting(m->server, false);
@@ -81,4 +89,5 @@ void manager_store_records(Manager *m) {
                 return;
         }
         session_manager_set_records(m->sessions, m->records);
+        set_incarnation(m, record_table_incarnation(m->records));
 }

@@ -275,6 +275,10 @@ static int start(Manager *m) {
         if (r >= 0 && !m->options.standalone)
                 r = make_bus(m);
         if (r >= 0)
+                r = manager_watch(m);
+        if (r >= 0)
+                r = manager_watch_pressure(m);
+        if (r >= 0)
                 r = set_patience(m, READY_PATIENCE_USEC);
         return r;
 }
@@ -290,6 +294,8 @@ static void manager_done(Manager *m) {
         m->registry = registry_free(m->registry);
         m->records_fd = fd_close(m->records_fd);
         m->inherit_source = sd_event_source_disable_unref(m->inherit_source);
+        m->watchdog_source = sd_event_source_disable_unref(m->watchdog_source);
+        m->pressure_source = sd_event_source_disable_unref(m->pressure_source);
         m->status_source = sd_event_source_disable_unref(m->status_source);
         m->deadline_source = sd_event_source_disable_unref(m->deadline_source);
         m->spawner_source = sd_event_source_disable_unref(m->spawner_source);

@@ -37,7 +37,8 @@ typedef struct Manager {
         int images; /* owned: the folder of images, once it was needed */
         char socket_path[108]; /* of ours, to be removed; standalone only */
 
-        sd_event_source *status_source, *deadline_source, *spawner_source, *inherit_source;
+        sd_event_source *status_source, *deadline_source, *spawner_source, *inherit_source, *watchdog_source, *pressure_source;
+        bool silence_told, pool_strained, sessions_strained;
         char status[160];
         bool ready, stopping, handing_over, limits_warned, backend_was_ready;
         int exit_code;
@@ -63,6 +64,12 @@ void manager_store_records(Manager *m);
 
 /* stop.c: asked to end: for good, or for another to follow? Calls @answer once. */
 void manager_ask_job(Manager *m, void (*answer)(Manager *m, bool restart));
+
+/* watchdog.c: tells the service manager that this loop and the spawner are alive. */
+int manager_watch(Manager *m);
+
+/* pressure.c: looks at what the machine has left, and has pool and sessions take in sail. */
+int manager_watch_pressure(Manager *m);
 
 /* standalone.c: makes the image, starts the spawner and gives up rights. Returns 0 or -errno, having logged. */
 int manager_standalone(Manager *m);

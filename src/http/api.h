@@ -15,6 +15,9 @@ typedef struct HttpApi {
         usec_t started;           /* monotonic */
 
         uint64_t n_created, n_execs; /* since the start */
+
+        char incarnation[UUID_TEXT_MAX]; /* another one means that all sessions of before are gone */
+        double pressure_memory, pressure_cpu; /* percent of the last 10 s that something waited for it */
 } HttpApi;
 
 extern const HttpRoute http_api_routes[];

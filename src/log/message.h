@@ -16,6 +16,7 @@ typedef struct LogMessage {
         M(WORKER_STOPPING, "935274397f664443a048f7126cfe61a1")                                                         \
         M(WORKER_RELOADED, "ff56e71684064caeb75ea98ab864a878")                                                         \
         M(SESSIONS_KEPT, "564a2f7ee4fe4d93a7ff1f811e50c371") \
+        M(PRESSURE, "9e93e20379234cfc807eb5f2ab128ac1") \
         M(LIMITS_UNAVAILABLE, "eff100d4943842138e3e6f267128262d")                                                      \
         M(SPAWNER_LOST, "ce4a7b8b45ed43a79b0a138ca96fe4cb")                                                            \
         M(SPAWNER_BACK, "0d6ca885e2ea498d87fdfe3faf07fcf1")                                                            \

@@ -31,6 +31,7 @@ struct Pool {
 
         MemberList ready, starting;
         unsigned n_ready, n_starting, target;
+        bool strained;
         bool running, filled;
         usec_t backoff;
         usec_t last_take;
@@ -147,6 +148,8 @@ static void drop_ready(Pool *p, Member *m) {
 }
 
 static void set_target(Pool *p, unsigned target) {
+        if (p->strained)
+                target = MIN(target, p->settings.min);
         if (target == p->target)
                 return;
         p->target = target;
@@ -285,6 +288,17 @@ void pool_configure(Pool *p, const PoolSettings *settings) {
         set_target(p, resized ? settings->size : MIN(MAX(p->target, settings->min), settings->max));
         if (running)
                 pool_start(p);
+}
+
+const PoolSettings *pool_settings(const Pool *p) {
+        return &p->settings;
+}
+
+void pool_set_strained(Pool *p, bool strained) {
+        if (p->strained == strained)
+                return;
+        p->strained = strained;
+        set_target(p, strained ? p->settings.min : p->settings.size);
 }
 
 unsigned pool_n_ready(const Pool *p) {

@@ -51,6 +51,11 @@ bool pool_fits(const Pool *p, const SandboxSpec *spec);
 /* Other settings from now on; members of another spec are replaced. */
 void pool_configure(Pool *p, const PoolSettings *settings);
 
+const PoolSettings *pool_settings(const Pool *p);
+
+/* While the machine is strained the pool is not larger than its minimum. */
+void pool_set_strained(Pool *p, bool strained);
+
 unsigned pool_n_ready(const Pool *p);
 unsigned pool_target(const Pool *p);
 /* Is something wrong: the last member could not be made? */

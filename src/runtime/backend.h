@@ -36,6 +36,9 @@ typedef struct BackendOps {
          * May be NULL: then nothing outlives this worker. */
         void (*keep)(Backend *b, const Sandbox *s, uint32_t number, uint32_t flags, const int *fds, size_t n_fds);
 
+        /* Asks whether it is alive: @last_answer changes when it answers. May be NULL. */
+        void (*ping)(Backend *b);
+
         /* The folder of its cgroup as the host sees it. Returns 0 or -ENOENT. */
         int (*cgroup)(Backend *b, const Sandbox *s, char *buf, size_t size);
 
@@ -62,6 +65,8 @@ struct Backend {
         BackendStatus status;
         bool limits_enforced;  /* memory, CPU and tasks */
         unsigned capacity;     /* most sandboxes at once */
+        usec_t last_answer;    /* monotonic: when it last answered a ping */
+        uint64_t memory_available; /* bytes of the machine, as it said then; 0: not known */
         BackendNotify *notify; /* may be NULL */
         void *userdata;
         BackendHeir heir;

@@ -229,6 +229,7 @@ static void handle_synced(Native *n) {
         if (s->resuming && sandbox_resume(s) < 0)
                 kill_slot(n, s->slot, s->generation);
         n->synced = true;
+        n->backend.last_answer = clock_monotonic();
         if (n->backend.heir.done)
                 n->backend.heir.done(n->backend.heir.userdata);
         set_status(n, BACKEND_READY);
@@ -282,6 +283,8 @@ static int handle_message(Native *n, const SpawnMessage *m, int *fds, size_t n_f
                         end_sandbox(s, s->error ? s->error : -ECHILD, "it ended while it was being made");
                 return 0;
         case SPAWN_PONG:
+                n->backend.last_answer = clock_monotonic();
+                n->backend.memory_available = m->limits.memory;
                 return 0;
         default:
                 return -EBADMSG;
@@ -384,6 +387,12 @@ static void native_keep(Backend *b, const Sandbox *s, uint32_t number, uint32_t 
                 (void) message_send(n->sock, &iov, 1, fds, n_fds); /* if it fails the command ends with this worker */
 }
 
+static void native_ping(Backend *b) {
+        SpawnMessage m = { .type = SPAWN_PING };
+
+        (void) send_message(native(b), &m); /* no answer is the answer */
+}
+
 static int native_cgroup(Backend *b, const Sandbox *s, char *buf, size_t size) {
         Native *n = native(b);
 
@@ -458,6 +467,7 @@ static const BackendOps native_ops = {
         .kill = native_kill,
         .usage = native_usage,
         .keep = native_keep,
+        .ping = native_ping,
         .cgroup = native_cgroup,
         .free = native_free,
 };

@@ -30,6 +30,7 @@ struct SessionManager {
         ImageResolve *resolve;
         void *userdata;
         bool draining;
+        bool strained; /* the machine has no room for more just now */
 
         Session *by_id, *by_key; /* hash tables; @by_id is in order of creation */
         uint64_t last_sequence;

@@ -180,7 +180,9 @@ static void look_at_memory(SessionManager *m, usec_t now) {
         char text[4096];
 
         m->memory_checked = now;
-        m->memory_low = false;
+        m->memory_low = m->backend->memory_available > 0 && m->backend->memory_available / KIB < MEMORY_RESERVE_KIB;
+        if (m->backend->memory_available > 0) /* it sees what this process may not */
+                return;
         if (file_read(AT_FDCWD, "/proc/meminfo", text, sizeof text) < 0)
                 return;
         const char *line = strstr(text, "MemAvailable:");
@@ -196,6 +198,12 @@ static bool memory_is_low(SessionManager *m, usec_t age) {
         return m->memory_low;
 }
 
+void session_manager_set_strained(SessionManager *m, bool strained) {
+        m->strained = strained;
+        if (!strained)
+                creations_retry(m);
+}
+
 int session_check_capacity(SessionManager *m, Error *error) {
         char limit[32];
         unsigned max = session_max(m);
@@ -209,10 +217,12 @@ int session_check_capacity(SessionManager *m, Error *error) {
                         error, ERROR_NO_CAPACITY, "", limit, "%u sessions live here already.", m->n_sessions);
         } else if (memory_is_low(m, MEMORY_AGE_MAX_USEC))
                 r = error_set(error, ERROR_NO_CAPACITY, "The machine has too little memory left for another session.");
+        else if (m->strained)
+                r = error_set(error, ERROR_NO_CAPACITY, "The machine is short of memory or processor time just now.");
         else
                 return 0;
         if (error)
-                error->retry_after = 1;
+                error->retry_after = m->strained ? 2 : 1;
         return r;
 }
 

@@ -55,6 +55,9 @@ const SessionSettings *session_manager_settings(const SessionManager *m);
 void session_manager_set_draining(SessionManager *m, bool draining);
 bool session_manager_is_draining(const SessionManager *m);
 
+/* While the machine is strained no session is created. */
+void session_manager_set_strained(SessionManager *m, bool strained);
+
 /* To be called when the backend's status changed: what waits for it is tried again. */
 void session_manager_backend_changed(SessionManager *m);
 

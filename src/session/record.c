@@ -22,6 +22,7 @@ typedef struct RecordHead {
 typedef struct TableHead {
         uint32_t magic, version;
         uint32_t n_places, record_size;
+        char incarnation[UUID_TEXT_MAX + 3];
 } TableHead;
 
 struct RecordTable {
@@ -79,6 +80,7 @@ int record_table_new(uint32_t n, RecordTable **ret) {
                 return r;
         t->n_places = n;
         *t->head = (TableHead){ .magic = MAGIC, .version = VERSION_NOW, .n_places = n, .record_size = RECORD_MAX };
+        uuid_make(t->head->incarnation);
         *ret = take_ptr(t);
         return 0;
 }
@@ -102,6 +104,7 @@ int record_table_open(int fd, RecordTable **ret) {
         if (t->head->magic != MAGIC || t->head->version != VERSION_NOW || t->head->record_size != RECORD_MAX ||
                 (uint64_t) (t->head->n_places + UINT64_C(1)) * RECORD_MAX != (uint64_t) st.st_size)
                 return -EBADMSG;
+        t->head->incarnation[sizeof t->head->incarnation - 1] = '\0';
         t->n_places = t->head->n_places;
         *ret = take_ptr(t);
         return 0;
@@ -109,6 +112,10 @@ int record_table_open(int fd, RecordTable **ret) {
 
 int record_table_fd(const RecordTable *t) {
         return t->fd;
+}
+
+const char *record_table_incarnation(const RecordTable *t) {
+        return t->head->incarnation;
 }
 
 uint32_t record_table_size(const RecordTable *t) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "base/macro.h"
+#include "base/text.h"
 
 /*
  * What a worker knows of its sessions, for the one after it: a file in memory with a place for each slot of the
@@ -20,6 +20,8 @@ RecordTable *record_table_free(RecordTable *t);
 DEFINE_CLEANUP(RecordTable, record_table_free);
 
 int record_table_fd(const RecordTable *t); /* borrowed */
+/* Who wrote it, over all restarts: another one means that all sessions of before are gone. */
+const char *record_table_incarnation(const RecordTable *t);
 uint32_t record_table_size(const RecordTable *t);
 
 /* @generation: whose place it is, not 0. Returns 0, -ERANGE (no such place) or -EMSGSIZE. */

@@ -260,6 +260,17 @@ static void hello_from_zygote(Spawner *s, const ZygoteMessage *m) {
                 (void) spawner_watch(s, s->listener, SOURCE_LISTENER, 0); /* EEXIST after a new zygote */
 }
 
+/* The worker does not see it itself. 0: not known. */
+static uint64_t memory_available(void) {
+        char text[4096];
+        const char *line;
+
+        if (file_read(AT_FDCWD, "/proc/meminfo", text, sizeof text) < 0)
+                return 0;
+        line = strstr(text, "MemAvailable:");
+        return line ? strtoull(line + 13, NULL, 10) * 1024 : 0;
+}
+
 void making_event(Spawner *s) {
         ZygoteMessage m;
         int fds[MESSAGE_FDS_MAX] = { -EBADF };
@@ -284,7 +295,7 @@ void making_event(Spawner *s) {
         else if (m.type == ZYGOTE_DONE)
                 got_sandbox(s, &m, fd);
         else if (m.type == ZYGOTE_PING) {
-                SpawnMessage pong = { .type = SPAWN_PONG, .cookie = m.cookie };
+                SpawnMessage pong = { .type = SPAWN_PONG, .cookie = m.cookie, .limits.memory = memory_available() };
                 fd_close(fd);
                 link_send(s, &pong, -EBADF);
         } else

@@ -34,7 +34,7 @@ typedef enum SpawnType {
         SPAWN_CREATED, /* @slot, @generation, @pid; descriptor: control socket */
         SPAWN_FAILED,  /* @error: errno; @text: what failed */
         SPAWN_ENDED,   /* @slot, @generation: the last process of it has been reaped */
-        SPAWN_PONG,
+        SPAWN_PONG, /* @limits.memory: bytes that the machine has available */
         SPAWN_TYPE_MAX_,
 } SpawnType;
 
