@@ -128,6 +128,7 @@ def main():
             ("end of the zygote", ["sh", "-c", "kill -9 $(pgrep -P $(systemctl show -p MainPID --value " + SPAWNER +
                                    ") -u $(head -n 1 /etc/subuid | cut -d : -f 2))"]),
             ("daemon-reexec", ["systemctl", "daemon-reexec"]),
+            ("restart of a stuck one", ["systemctl", "kill", "-s", "STOP", "--kill-who=main", UNIT]),
             ("restart again", ["systemctl", "restart", UNIT])):
         old = show("MainPID")
         begin = time.monotonic()
