@@ -5,6 +5,7 @@
 #include <grp.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -16,13 +17,16 @@
 #define BACKLOG 4096
 #define GROUP "sandbox"
 
+typedef union Address {
+        struct sockaddr sa;
+        struct sockaddr_in in;
+        struct sockaddr_in6 in6;
+        struct sockaddr_un un;
+        struct sockaddr_storage storage;
+} Address;
+
 bool listen_is_public(int fd) {
-        union {
-                struct sockaddr sa;
-                struct sockaddr_in in;
-                struct sockaddr_in6 in6;
-                struct sockaddr_storage storage;
-        } a = { 0 };
+        Address a = { 0 };
         socklen_t length = sizeof a;
 
         if (getsockname(fd, &a.sa, &length) < 0)
@@ -94,4 +98,36 @@ int listen_unix(const char *path, int *ret) {
                 return -errno;
         *ret = take_fd(fd);
         return 0;
+}
+
+char *listen_describe(int fd) {
+        Address a = { 0 };
+        socklen_t length = sizeof a;
+        char host[INET6_ADDRSTRLEN], *text = NULL;
+        int n;
+
+        if (getsockname(fd, &a.sa, &length) < 0 || length > sizeof a)
+                return strdup("");
+        switch (a.sa.sa_family) {
+        case AF_INET:
+                (void) inet_ntop(AF_INET, &a.in.sin_addr, host, sizeof host);
+                n = asprintf(&text, "%s:%u", host, ntohs(a.in.sin_port));
+                break;
+        case AF_INET6:
+                (void) inet_ntop(AF_INET6, &a.in6.sin6_addr, host, sizeof host);
+                n = asprintf(&text, "[%s]:%u", host, ntohs(a.in6.sin6_port));
+                break;
+        case AF_UNIX: {
+                const char *path = a.un.sun_path;
+                size_t used = length - offsetof(struct sockaddr_un, sun_path);
+                bool abstract = used > 1 && path[0] == '\0';
+                /* a path may fill the field, without NUL at its end; an abstract name has none */
+                n = asprintf(
+                        &text, "%s%.*s", abstract ? "@" : "", used > 0 ? (int) used - abstract : 0, path + abstract);
+                break;
+        }
+        default:
+                return strdup("");
+        }
+        return n < 0 ? NULL : text;
 }

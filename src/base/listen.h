@@ -13,3 +13,7 @@ int listen_unix(const char *path, int *ret);
 
 /* Can the socket be reached from other machines? */
 bool listen_is_public(int fd);
+
+/* The socket's address as ListenStream= has it: "127.0.0.1:5000", "[::1]:5000", "/run/x.sock", "@abstract". A new
+ * string, "" for what cannot be told; NULL when out of memory. */
+char *listen_describe(int fd);

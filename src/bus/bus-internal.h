@@ -2,28 +2,64 @@
 #pragma once
 
 #include "bus/bus.h"
+#include "bus/call.h"
 
-#define BUS_PATH "/org/sandboxd/worker"
-#define BUS_SESSION_PREFIX "/org/sandboxd/session"
-#define BUS_INTERFACE "org.sandboxd.Worker1"
-#define BUS_NAME_PREFIX "org.sandboxd.worker."
+/* Shared by the files of the worker's objects: bus.c, worker.c, session.c and execute.c. */
+
+#define BUS_ROOT "/org/sandboxd"
+#define BUS_WORKER_PATH BUS_ROOT "/worker"
+#define BUS_WORKER_INTERFACE "org.sandboxd.Worker1"
+#define BUS_SESSION_PREFIX BUS_ROOT "/session"
+#define BUS_SESSION_INTERFACE "org.sandboxd.Session1"
+#define BUS_NAME "org.sandboxd.worker" /* all workers have it or wait for it: policies name it */
+
+/* What the session object's handlers get: valid in the call that found it. */
+typedef struct BusSession {
+        Bus *bus;
+        Session *session; /* borrowed */
+} BusSession;
 
 struct Bus {
-        sd_event *event; /* borrowed */
         BusContext context;
-        sd_bus *bus; /* NULL: not connected */
-        sd_bus_slot *object;
-        sd_event_source *retry;
+        BusConnection *connection;
+        const char *names[3];
         char *name; /* owned */
-        bool ready; /* the name is ours */
-        unsigned last_ready, last_size, last_sessions;
+        BusSession found;
+
+        /* what was told last */
+        unsigned last_ready, last_size, last_sessions, last_max;
         bool last_draining;
+        char *last_image; /* owned */
+
+        /* numbers of one session's use, read once for all properties that are asked for together */
+        char usage_id[UUID_TEXT_MAX];
+        usec_t usage_time;
+        BackendUsage usage;
+        bool usage_known;
 };
 
 extern const sd_bus_vtable bus_worker_vtable[];
+extern const sd_bus_vtable bus_session_vtable[];
 
 /* The path of a session's object. @ret: owned by the caller. */
 int bus_session_path(const char *id, char **ret);
+int bus_session_find(sd_bus *bus, const char *path, const char *interface, void *userdata, void **ret_found,
+        sd_bus_error *ret_error);
+int bus_session_enumerate(sd_bus *bus, const char *prefix, void *userdata, char ***ret_nodes, sd_bus_error *ret_error);
 
-/* Turns @e (cleared) into an error of the bus. Returns -errno. */
-int bus_error(sd_bus_error *ret, Error *e, int result);
+/* Whose sessions the sender of @m sees: NULL means all. Returns 0, or -errno with @ret_error set. */
+int bus_reader(Bus *b, sd_bus_message *m, char buf[static BUS_OWNER_MAX], const char **ret, sd_bus_error *ret_error);
+
+/* For handlers that use or end @s: begins a call that polkit has to allow; @run finds the session by
+ * bus_call_session(). Returns what the handler returns. */
+int bus_session_call(Bus *b, sd_bus_message *m, const Session *s, BusCallRun *run, sd_bus_error *ret_error);
+
+/* Ends @s and answers when nothing of it runs any more; for BusCallRun. */
+int bus_session_end(BusCall *c, Session *s);
+
+/* execute.c; userdata is a BusSession */
+int bus_method_execute(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+int bus_method_execute_fd(sd_bus_message *m, void *userdata, sd_bus_error *ret_error);
+
+/* session.c: of the object that the call is for, which may have ended meanwhile. */
+int bus_call_session(BusCall *c, Session **ret, Error *error);

@@ -6,89 +6,18 @@
 
 #include "bus/bus-internal.h"
 
-#define RETRY_USEC (5 * USEC_PER_SEC)
+static int add_objects(sd_bus *bus, void *userdata) {
+        Bus *b = userdata;
 
-int bus_session_path(const char *id, char **ret) {
-        return sd_bus_path_encode(BUS_SESSION_PREFIX, id, ret);
-}
-
-int bus_error(sd_bus_error *ret, Error *e, int result) {
-        if (e->kind == ERROR_NONE)
-                (void) error_set_errno(e, result);
-        int r = sd_bus_error_set(ret, error_dbus_name(e->kind), e->detail ? e->detail : error_title(e->kind));
-        error_clear(e);
+        int r = sd_bus_add_object_vtable(bus, NULL, BUS_WORKER_PATH, BUS_WORKER_INTERFACE, bus_worker_vtable, b);
+        if (r >= 0)
+                r = sd_bus_add_fallback_vtable(
+                        bus, NULL, BUS_SESSION_PREFIX, BUS_SESSION_INTERFACE, bus_session_vtable, bus_session_find, b);
+        if (r >= 0)
+                r = sd_bus_add_node_enumerator(bus, NULL, BUS_SESSION_PREFIX, bus_session_enumerate, b);
+        if (r >= 0)
+                r = sd_bus_add_object_manager(bus, NULL, BUS_ROOT);
         return r;
-}
-
-static void disconnect(Bus *b) {
-        b->ready = false;
-        b->object = sd_bus_slot_unref(b->object);
-        if (b->bus) {
-                (void) sd_bus_detach_event(b->bus);
-                sd_bus_close(b->bus);
-                b->bus = sd_bus_unref(b->bus);
-        }
-}
-
-static void retry_later(Bus *b) {
-        (void) sd_event_source_set_time_relative(b->retry, RETRY_USEC);
-        (void) sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
-}
-
-static int on_name(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Bus *b = userdata;
-
-        (void) ret_error;
-        if (sd_bus_message_is_method_error(m, NULL)) {
-                retry_later(b); /* the policy is not loaded yet, or another has the name */
-                return 0;
-        }
-        b->ready = true;
-        return 0;
-}
-
-/* The bus has gone. The slot's callback runs inside the connection: it is closed from the timer. */
-static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
-        Bus *b = userdata;
-
-        (void) m;
-        (void) ret_error;
-        b->ready = false;
-        (void) sd_event_source_set_time_relative(b->retry, 100 * USEC_PER_MSEC);
-        (void) sd_event_source_set_enabled(b->retry, SD_EVENT_ONESHOT);
-        return 0;
-}
-
-static int connect_bus(Bus *b) {
-        int r = sd_bus_open_system(&b->bus);
-
-        if (r >= 0)
-                r = sd_bus_set_exit_on_disconnect(b->bus, false);
-        if (r >= 0)
-                r = sd_bus_attach_event(b->bus, b->event, SD_EVENT_PRIORITY_NORMAL);
-        if (r >= 0)
-                r = sd_bus_add_object_vtable(b->bus, &b->object, BUS_PATH, BUS_INTERFACE, bus_worker_vtable, b);
-        if (r >= 0)
-                r = sd_bus_add_object_manager(b->bus, NULL, "/org/sandboxd");
-        if (r >= 0)
-                r = sd_bus_match_signal_async(b->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
-                        "org.freedesktop.DBus.Local", "Disconnected", on_disconnected, NULL, b);
-        if (r >= 0)
-                r = sd_bus_request_name_async(b->bus, NULL, b->name, 0, on_name, b);
-        return r;
-}
-
-static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
-        Bus *b = userdata;
-
-        (void) source;
-        (void) usec;
-        disconnect(b);
-        if (connect_bus(b) < 0) {
-                disconnect(b);
-                retry_later(b);
-        }
-        return 0;
 }
 
 int bus_new(sd_event *event, const BusContext *context, Bus **ret) {
@@ -97,22 +26,20 @@ int bus_new(sd_event *event, const BusContext *context, Bus **ret) {
 
         if (!b)
                 return -ENOMEM;
-        b->event = event;
         b->context = *context;
 
-        /* bus names allow no dash at the start of an element and none of the other signs: escaped as labels are */
+        /* parts of bus names take no dash at their start and few other signs: escaped as labels are */
         int r = sd_bus_path_encode("/", context->worker_id, &escaped);
         if (r < 0)
                 return r;
-        if (asprintf(&b->name, BUS_NAME_PREFIX "%s", escaped + 1) < 0)
+        if (asprintf(&b->name, BUS_NAME ".%s", escaped + 1) < 0)
                 return -ENOMEM;
-        r = sd_event_add_time_relative(event, &b->retry, CLOCK_MONOTONIC, RETRY_USEC, USEC_PER_SEC, on_retry, b);
+        b->names[0] = BUS_NAME;
+        b->names[1] = b->name;
+        BusConnectionSettings settings = { .names = b->names, .add_objects = add_objects, .userdata = b };
+        r = bus_connection_new(event, &settings, context->direct, &b->connection);
         if (r < 0)
                 return r;
-        if (connect_bus(b) < 0)
-                disconnect(b); /* later, maybe */
-        else
-                (void) sd_event_source_set_enabled(b->retry, SD_EVENT_OFF);
         *ret = take_ptr(b);
         return 0;
 }
@@ -120,47 +47,100 @@ int bus_new(sd_event *event, const BusContext *context, Bus **ret) {
 Bus *bus_free(Bus *b) {
         if (!b)
                 return NULL;
-        if (b->bus)
-                (void) sd_bus_flush(b->bus);
-        disconnect(b);
-        b->retry = sd_event_source_disable_unref(b->retry);
+        b->connection = bus_connection_free(b->connection);
         free(b->name);
+        free(b->last_image);
         free(b);
         return NULL;
 }
 
+int bus_reader(Bus *b, sd_bus_message *m, char buf[static BUS_OWNER_MAX], const char **ret, sd_bus_error *ret_error) {
+        uid_t uid;
+
+        int r = bus_connection_sender(b->connection, m, &uid, ret_error);
+        if (r < 0)
+                return r;
+        *ret = uid == 0 ? NULL : bus_owner(uid, buf);
+        return 0;
+}
+
+/* --- signals --- */
+
 void bus_session_new(Bus *b, const Session *s) {
+        sd_bus *bus = b ? bus_connection_signals(b->connection) : NULL;
         _cleanup_free_ char *path = NULL;
 
-        if (b && b->ready && bus_session_path(s->id, &path) >= 0)
-                (void) sd_bus_emit_signal(b->bus, BUS_PATH, BUS_INTERFACE, "SessionNew", "so", s->id, path);
+        if (!bus || s->ended || bus_session_path(s->id, &path) < 0)
+                return;
+        (void) sd_bus_emit_signal(bus, BUS_WORKER_PATH, BUS_WORKER_INTERFACE, "SessionNew", "so", s->id, path);
+        (void) sd_bus_emit_object_added(bus, path);
+}
+
+void bus_session_changed(Bus *b, const Session *s) {
+        sd_bus *bus = b ? bus_connection_signals(b->connection) : NULL;
+        _cleanup_free_ char *path = NULL;
+
+        if (bus && !s->ended && bus_session_path(s->id, &path) >= 0)
+                (void) sd_bus_emit_properties_changed(
+                        bus, path, BUS_SESSION_INTERFACE, "State", "ExpiresAt", "Metadata", NULL);
 }
 
 void bus_session_removed(Bus *b, const Session *s) {
+        sd_bus *bus = b ? bus_connection_signals(b->connection) : NULL;
         _cleanup_free_ char *path = NULL;
 
-        if (b && b->ready && bus_session_path(s->id, &path) >= 0)
-                (void) sd_bus_emit_signal(b->bus, BUS_PATH, BUS_INTERFACE, "SessionRemoved", "sos", s->id, path,
-                        session_end_reason_text(s->end_reason));
+        if (!bus || bus_session_path(s->id, &path) < 0)
+                return;
+        (void) sd_bus_emit_signal(bus, BUS_WORKER_PATH, BUS_WORKER_INTERFACE, "SessionRemoved", "sos", s->id, path,
+                session_end_reason_text(s->end_reason));
+        /* those that its coming told */
+        (void) sd_bus_emit_interfaces_removed(bus, path, BUS_SESSION_INTERFACE, "org.freedesktop.DBus.Properties",
+                "org.freedesktop.DBus.Introspectable", "org.freedesktop.DBus.Peer", NULL);
+}
+
+void bus_exec_exited(Bus *b, const Session *s, const Exec *e) {
+        sd_bus *bus = b ? bus_connection_signals(b->connection) : NULL;
+        _cleanup_free_ char *path = NULL;
+
+        if (bus && bus_session_path(s->id, &path) >= 0)
+                (void) sd_bus_emit_signal(bus, path, BUS_SESSION_INTERFACE, "ExecExited", "sis", e->id, e->exit_code,
+                        exec_reason_text(e->reason));
 }
 
 void bus_changed(Bus *b) {
-        if (!b || !b->ready)
+        sd_bus *bus = b ? bus_connection_signals(b->connection) : NULL;
+        const char *changed[7];
+        size_t n = 0;
+
+        if (!bus)
                 return;
         unsigned ready = pool_n_ready(b->context.pool), size = pool_target(b->context.pool),
-                 sessions = session_count(b->context.sessions);
+                 sessions = session_count(b->context.sessions), max = session_max(b->context.sessions);
         bool draining = session_manager_is_draining(b->context.sessions);
+        const char *image = session_manager_settings(b->context.sessions)->image;
 
         if (ready != b->last_ready)
-                (void) sd_bus_emit_properties_changed(b->bus, BUS_PATH, BUS_INTERFACE, "PoolReady", NULL);
+                changed[n++] = "PoolReady";
         if (size != b->last_size)
-                (void) sd_bus_emit_properties_changed(b->bus, BUS_PATH, BUS_INTERFACE, "PoolSize", NULL);
+                changed[n++] = "PoolSize";
         if (sessions != b->last_sessions)
-                (void) sd_bus_emit_properties_changed(b->bus, BUS_PATH, BUS_INTERFACE, "ActiveSessions", NULL);
+                changed[n++] = "ActiveSessions";
+        if (max != b->last_max)
+                changed[n++] = "MaxSessions";
         if (draining != b->last_draining)
-                (void) sd_bus_emit_properties_changed(b->bus, BUS_PATH, BUS_INTERFACE, "Draining", NULL);
+                changed[n++] = "Draining";
+        if (!b->last_image || strcmp(image, b->last_image) != 0) {
+                changed[n++] = "Image";
+                free(b->last_image);
+                b->last_image = strdup(image);
+        }
+        changed[n] = NULL;
+        if (n > 0)
+                (void) sd_bus_emit_properties_changed_strv(
+                        bus, BUS_WORKER_PATH, BUS_WORKER_INTERFACE, (char **) changed);
         b->last_ready = ready;
         b->last_size = size;
         b->last_sessions = sessions;
+        b->last_max = max;
         b->last_draining = draining;
 }

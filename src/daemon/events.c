@@ -121,6 +121,9 @@ void manager_on_session(SessionManager *sm, SessionEvent event, Session *s, cons
                         s->id, s->from_pool ? "from pool" : "on demand");
                 bus_session_new(m->bus, s);
                 break;
+        case SESSION_EVENT_CHANGED:
+                bus_session_changed(m->bus, s);
+                break;
         case SESSION_EVENT_REMOVED:
                 log_event(LOG_INFO, &MESSAGE_SESSION_ENDED,
                         LOG_FIELDS({ "SESSION_ID", s->id }, { "REASON", session_end_reason_text(s->end_reason) },
@@ -130,6 +133,7 @@ void manager_on_session(SessionManager *sm, SessionEvent event, Session *s, cons
                 break;
         case SESSION_EVENT_EXEC:
                 log_exec(s, e);
+                bus_exec_exited(m->bus, s, e);
                 break;
         }
         manager_update_status(m);

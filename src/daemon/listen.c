@@ -9,6 +9,19 @@
 #include "daemon/manager.h"
 #include "log/log.h"
 
+static int remember(Manager *m, int fd) {
+        char **list = realloc(m->listen, (m->n_listen + 2) * sizeof *list);
+
+        if (!list)
+                return -ENOMEM;
+        m->listen = list;
+        list[m->n_listen] = listen_describe(fd);
+        if (!list[m->n_listen])
+                return -ENOMEM;
+        list[++m->n_listen] = NULL;
+        return 0;
+}
+
 static int serve(Manager *m, int fd, const char *what) {
         _cleanup_fd_ int owned = fd;
 
@@ -19,7 +32,9 @@ static int serve(Manager *m, int fd, const char *what) {
                         what);
                 return -EPERM;
         }
-        int r = http_server_listen(m->server, take_fd(owned));
+        int r = remember(m, fd);
+        if (r >= 0)
+                r = http_server_listen(m->server, take_fd(owned));
         return r < 0 ? log_error_errno(r, "Cannot listen on %s: %m", what) : 0;
 }
 

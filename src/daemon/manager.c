@@ -225,12 +225,11 @@ static int make_parts(Manager *m) {
 }
 
 static int make_bus(Manager *m) {
-        static char *no_listen[] = { NULL };
         BusContext context = {
                 .worker_id = m->config->worker_id,
                 .sessions = m->sessions,
                 .pool = m->pool,
-                .listen = no_listen,
+                .listen = m->listen,
         };
 
         int r = bus_new(m->event, &context, &m->bus);
@@ -285,6 +284,9 @@ static int start(Manager *m) {
 
 static void manager_done(Manager *m) {
         m->bus = bus_free(m->bus);
+        for (size_t i = 0; i < m->n_listen; i++)
+                free(m->listen[i]);
+        free(m->listen);
         m->server = http_server_free(m->server);
         /* the backend goes first: it tells pool and sessions that all is over */
         m->backend = backend_free(m->backend);

@@ -31,6 +31,8 @@ typedef struct Manager {
         HttpServer *server;
         HttpApi api;
         Bus *bus;
+        char **listen; /* owned, ended by NULL: addresses of our sockets as in ListenStream= */
+        size_t n_listen;
         pid_t spawner; /* standalone only */
         int spawner_sock;
         int records_fd; /* owned: of the former worker's records, until they are opened */

@@ -75,6 +75,7 @@ int session_enter(Session *s);
 void session_removed(Session *s);
 void session_add_exec(Session *s, Exec *e);
 void session_announce_exec(Session *s, Exec *e);
+void session_announce_change(Session *s);
 
 /* restore.c: writes the session's record. */
 void session_save(const Session *s);

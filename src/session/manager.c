@@ -40,6 +40,8 @@ static int on_announce(sd_event_source *source, uint64_t usec, void *userdata) {
         m->is_announcing = false;
         while ((a = TAILQ_FIRST(&m->announcements))) {
                 TAILQ_REMOVE(&m->announcements, a, entry);
+                if (a->event == SESSION_EVENT_CHANGED)
+                        a->session->change_announced = false;
                 if (m->notify)
                         m->notify(m, a->event, a->session, a->exec, m->userdata);
                 announcement_free(a);
@@ -66,6 +68,14 @@ static void announce(Session *s, SessionEvent event, Exec *e) {
 
 void session_announce_exec(Session *s, Exec *e) {
         announce(s, SESSION_EVENT_EXEC, e);
+}
+
+/* Several changes at once are one. */
+void session_announce_change(Session *s) {
+        if (s->change_announced)
+                return;
+        s->change_announced = true;
+        announce(s, SESSION_EVENT_CHANGED, NULL);
 }
 
 static unsigned count_descriptors(void);

@@ -19,6 +19,7 @@ typedef struct SessionSettings {
 
 typedef enum SessionEvent {
         SESSION_EVENT_NEW,
+        SESSION_EVENT_CHANGED, /* its state, its deadline or its metadata */
         SESSION_EVENT_REMOVED, /* @s->end_reason says why */
         SESSION_EVENT_EXEC,    /* @e has ended */
 } SessionEvent;

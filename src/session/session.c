@@ -72,8 +72,10 @@ int session_set_timeout(Session *s, usec_t timeout) {
         } else
                 r = sd_event_add_time(
                         s->manager->event, &s->deadline_source, CLOCK_MONOTONIC, s->deadline, 0, on_deadline, s);
-        if (r >= 0 && s->entry) /* one that can be found already */
+        if (r >= 0 && s->entry) { /* one that can be found already */
                 session_save(s);
+                session_announce_change(s);
+        }
         return r < 0 ? r : 0;
 }
 
@@ -88,6 +90,7 @@ void session_set_metadata(Session *s, json_t *metadata) {
         json_decref(s->metadata);
         s->metadata = json_incref(metadata);
         session_save(s);
+        session_announce_change(s);
 }
 
 static void on_exec_ended(Exec *e, void *userdata) {
@@ -234,20 +237,29 @@ static json_t *describe_seconds(usec_t t) {
         return json_real((double) t / (double) USEC_PER_SEC);
 }
 
+const char *session_state_text(const Session *s) {
+        return s->ended ? "ended" : "running";
+}
+
+usec_t session_expires(const Session *s) {
+        usec_t now = clock_monotonic();
+
+        return clock_realtime() + (s->deadline > now ? s->deadline - now : 0);
+}
+
 json_t *session_describe(const Session *s, const char *worker_id, bool attached) {
         _cleanup_json_ json_t *j = json_object();
         char created[TIMESTAMP_MAX], expires[TIMESTAMP_MAX];
-        usec_t now = clock_monotonic();
         int r = 0;
 
         if (!j)
                 return NULL;
         (void) format_timestamp(s->created, created);
-        (void) format_timestamp(clock_realtime() + (s->deadline > now ? s->deadline - now : 0), expires);
+        (void) format_timestamp(session_expires(s), expires);
 
         r |= json_object_set_new_nocheck(j, "session_id", json_string_nocheck(s->id));
         r |= json_object_set_new_nocheck(j, "worker_id", json_string_nocheck(worker_id));
-        r |= json_object_set_new_nocheck(j, "state", json_string_nocheck(s->ended ? "ended" : "running"));
+        r |= json_object_set_new_nocheck(j, "state", json_string_nocheck(session_state_text(s)));
         r |= json_object_set_new_nocheck(j, "image", json_string_nocheck(s->image));
         r |= json_object_set_new_nocheck(j, "user", json_string_nocheck(SANDBOX_USER));
         r |= json_object_set_new_nocheck(j, "created_at", json_string_nocheck(created));

@@ -57,6 +57,7 @@ struct Session {
         UT_hash_handle by_id, by_key;
         char *key_index; /* owned: owner and key */
         RegistryEntry *entry;
+        bool change_announced;
 };
 
 Session *session_ref(Session *s);
@@ -84,6 +85,11 @@ void session_end(Session *s, SessionEndReason reason);
 /* @w is told when nothing of it runs any more. Returns false, and never tells, when that is so already. */
 bool session_wait_end(Session *s, SessionEndWaiter *w);
 void session_end_waiter_cancel(SessionEndWaiter *w);
+
+const char *session_state_text(const Session *s);
+
+/* When it ends by itself: wall clock. */
+usec_t session_expires(const Session *s);
 
 /* The public description. @worker_id: of this worker. Returns a new object, NULL when out of memory. */
 json_t *session_describe(const Session *s, const char *worker_id, bool attached);
