@@ -11,7 +11,7 @@
 #include "runtime/backend.h"
 
 #define EVENTS_PER_TURN 16
-#define EVENTS_PER_COMMAND 3U /* started, how it ended; after a change of workers also that it is gone */
+#define EVENTS_PER_REQUEST 3U /* of a command: started, ended; after a change of workers also gone */
 #define EVENTS_SPARE 256U     /* of the sandbox itself, and of commands of a former worker */
 
 Sandbox *sandbox_ref(Sandbox *s) {
@@ -177,7 +177,7 @@ static int on_control(sd_event_source *source, int fd, uint32_t revents, void *u
                         fds[k] = -EBADF;
                 /* who tells more than there is to tell wants to keep us busy */
                 s->n_events++;
-                r = s->n_events > EVENTS_SPARE + EVENTS_PER_COMMAND * s->n_commands ? -EBADMSG
+                r = s->n_events > EVENTS_SPARE + EVENTS_PER_REQUEST * s->n_requests ? -EBADMSG
                                                                                     : handle_event(s, &e, &fds[0]);
                 fds_close(fds, n_fds);
         }
@@ -238,7 +238,7 @@ int sandbox_run(
         j->has_started = false;
         LIST_INSERT_HEAD(&s->jobs, j, entry);
         s->n_jobs++;
-        s->n_commands++;
+        s->n_requests++;
         return 0;
 }
 
@@ -252,6 +252,7 @@ static int send_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope sc
         };
         struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
 
+        s->n_requests++;
         return s->control >= 0 ? message_send(s->control, &iov, 1, NULL, 0) : -ENOTCONN;
 }
 
@@ -268,7 +269,7 @@ void sandbox_expect(Sandbox *s, SandboxJob *j, uint32_t number) {
         s->last_number = MAX(s->last_number, number);
         LIST_INSERT_HEAD(&s->jobs, j, entry);
         s->n_jobs++;
-        s->n_commands++;
+        s->n_requests++;
 }
 
 int sandbox_resume(Sandbox *s) {

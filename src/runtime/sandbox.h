@@ -58,7 +58,7 @@ struct Sandbox {
         int control; /* owned */
         sd_event_source *control_source;
         uint32_t last_number;
-        uint64_t n_commands, n_events; /* that process 1 was asked to run, and that it told */
+        uint64_t n_requests, n_events; /* what process 1 was asked for, and what it told */
         LIST_HEAD(, SandboxJob) jobs;
         unsigned n_jobs;
 
