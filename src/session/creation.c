@@ -105,7 +105,7 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void) source;
         (void) usec;
-        if (session_check_capacity(c->manager, &error) >= 0) {
+        if (session_check_capacity(c->manager, 0, &error) >= 0) {
                 (void) error_set(&error, ERROR_NO_CAPACITY, "No sandbox could be made in time.");
                 error.retry_after = 1;
         }
@@ -113,10 +113,10 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* Takes a sandbox from the pool. Returns 1 with @ret, 0 when there is none now, or -errno with @error when there may
- * be no more sessions. */
-static int take_pooled(SessionManager *m, const SandboxSpec *spec, Sandbox **ret, Error *error) {
-        int r = session_check_capacity(m, error);
+/* Takes a sandbox from the pool. @before: how many wait longer. Returns 1 with @ret, 0 when there is none now, or
+ * -errno with @error when there may be no more sessions. */
+static int take_pooled(SessionManager *m, const SandboxSpec *spec, unsigned before, Sandbox **ret, Error *error) {
+        int r = session_check_capacity(m, before, error);
 
         if (r < 0)
                 return r;
@@ -148,7 +148,7 @@ static void retry(Creation *c) {
                 succeed(c, twin, true);
                 return;
         }
-        int r = take_pooled(c->manager, &c->sandbox_spec, &pooled, &error);
+        int r = take_pooled(c->manager, &c->sandbox_spec, 0, &pooled, &error);
         if (r > 0) {
                 finish(c, pooled, true);
                 return;
@@ -237,7 +237,7 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
         if (r < 0)
                 return r;
 
-        r = take_pooled(m, &sandbox_spec, &pooled, &full);
+        r = take_pooled(m, &sandbox_spec, m->n_creations - m->n_starting, &pooled, &full);
         if (r > 0) {
                 r = session_new(m, spec, owner, pooled, true, ret_session);
                 if (r < 0) {

@@ -66,7 +66,8 @@ void creations_fail(SessionManager *m, ErrorKind kind, const char *text);
 /* manager.c: a session over a sandbox that is ready (taken on success). What @spec owns is taken. */
 int session_new(
         SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret);
-int session_check_capacity(SessionManager *m, Error *error);
+/* May there be one more? @before: how many wait for a place and were here before. */
+int session_check_capacity(SessionManager *m, unsigned before, Error *error);
 Session *session_find_key(SessionManager *m, const char *owner, const char *key);
 /* An empty one with one reference. */
 Session *session_alloc(SessionManager *m);

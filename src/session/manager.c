@@ -214,14 +214,14 @@ void session_manager_set_strained(SessionManager *m, bool strained) {
                 creations_retry(m);
 }
 
-int session_check_capacity(SessionManager *m, Error *error) {
+int session_check_capacity(SessionManager *m, unsigned before, Error *error) {
         char limit[32];
         unsigned max = session_max(m);
         int r;
 
         if (m->draining)
                 r = error_set(error, ERROR_DRAINING, "This worker takes no new sessions.");
-        else if (m->n_sessions + m->n_ending + m->n_starting >= max && m->backend->status != BACKEND_CONNECTING) {
+        else if (m->n_sessions + m->n_ending + m->n_starting + before >= max && m->backend->status != BACKEND_CONNECTING) {
                 (void) snprintf(limit, sizeof limit, "%u sessions", max);
                 r = error_set_field(
                         error, ERROR_NO_CAPACITY, "", limit, "%u sessions live here already.", m->n_sessions);
