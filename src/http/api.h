@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "http/events.h"
 #include "http/server.h"
+#include "session/context.h"
 #include "session/manager.h"
 
 /* The worker's HTTP interface, the public contract over sessions. */
@@ -34,6 +36,8 @@ HttpHandler http_exec;
 HttpHandler http_exec_list, http_exec_show, http_exec_output, http_exec_signal, http_exec_stdin, http_exec_resize;
 HttpHandler http_exec_tty;
 HttpHandler http_file_get, http_file_put, http_file_delete, http_file_stat, http_file_move, http_folder_make;
+HttpHandler http_context_create, http_context_list, http_context_show, http_context_delete;
+HttpHandler http_context_interrupt, http_context_restart, http_context_run;
 HttpHandler http_worker_list, http_worker_drain, http_worker_undrain;
 
 /* The session that the path's first parameter names and the request may use, or NULL after having answered. */
@@ -42,8 +46,10 @@ Session *http_find_session(HttpRequest *r, HttpApi *api);
 /* The command that the path's second parameter names, or NULL after having answered. Borrowed. */
 Exec *http_find_exec(HttpRequest *r, HttpApi *api);
 
-/* stream.c: does the client want an event stream? */
-bool http_wants_events(const HttpRequest *r);
+/* stream.c: makes the next event out of a piece of a command's output, up to @limit. Returns 1 with the offset behind
+ * it in @ret_next, or -errno. */
+#define HTTP_EVENT_OUTPUT_MAX (16U * 1024U)
+int http_events_put_output(HttpEvents *e, const Exec *exec, const OutputPiece *p, uint64_t limit, uint64_t *ret_next);
 /* Runs @spec and answers with its events; it ends when the client goes, unless it runs in the background. */
 void http_exec_stream(HttpRequest *r, HttpApi *api, Session *s, ExecSpec *spec);
 /* Answers with the events of a command from @from on. */

@@ -4,220 +4,90 @@
 
 #include "http/api.h"
 
-/* The events of a command (Server-Sent Events, HTML Living Standard 9.2): "start", "stdout" and "stderr", "missing"
- * where output was dropped before it was read, and at last exactly one "exit". */
+/* The events of a command: "start", "stdout" and "stderr", "missing" where output was dropped before it was read, and
+ * at last exactly one "exit". */
 
-#define PIECE_MAX (16U * 1024U)
-#define KEEP_ALIVE_USEC (15 * USEC_PER_SEC)
-
-typedef struct EventStream {
-        HttpRequest *request;
+typedef struct ExecStream {
+        HttpEvents *events;
         Exec *exec; /* owned */
         ExecReader reader;
         bool cancel; /* the command ends with the stream */
-        bool started, waiting, exit_sent;
-        sd_event_source *keep_alive;
-        bool keep_alive_due;
-        char *out; /* owned: events on their way */
-        size_t out_length, out_sent;
-} EventStream;
+        bool started, exit_sent;
+} ExecStream;
 
-bool http_wants_events(const HttpRequest *r) {
-        const char *accept = http_request_header(r, "Accept");
-
-        return accept && strstr(accept, "text/event-stream");
-}
-
-static void event_stream_free(EventStream *s) {
-        exec_reader_detach(s->exec, &s->reader);
-        (void) exec_unref(s->exec);
-        s->keep_alive = sd_event_source_disable_unref(s->keep_alive);
-        free(s->out);
-        free(s);
-}
-
-static void on_cancelled(HttpRequest *r, void *userdata) {
-        EventStream *s = userdata;
-
-        (void) r;
-        if (s->cancel)
-                exec_kill(s->exec, EXEC_CANCELLED);
-        event_stream_free(s);
-}
-
-/* Makes the next event out of a document (taken). Returns 0 or -ENOMEM. */
-static int put_event(EventStream *s, const char *name, bool has_id, uint64_t id, json_t *data) {
-        _cleanup_free_ char *text = data ? json_dumps(data, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
-        int n;
-
-        json_decref(data);
-        if (!text)
-                return -ENOMEM;
-        free(take_ptr(s->out));
-        s->out_sent = 0;
-        if (has_id)
-                n = asprintf(&s->out, "event: %s\nid: %llu\ndata: %s\n\n", name, (unsigned long long) id, text);
-        else
-                n = asprintf(&s->out, "event: %s\ndata: %s\n\n", name, text);
-        if (n < 0) {
-                s->out = NULL;
-                return -ENOMEM;
-        }
-        s->out_length = (size_t) n;
-        return 0;
-}
-
-/* Copies what belongs together from the piece @first on, up to the end of a character. */
-static size_t collect(const Exec *e, char buf[static PIECE_MAX], const OutputPiece *first) {
-        OutputPiece p = *first;
-        size_t used = 0;
-
-        for (;;) {
-                ssize_t n = output_read(&e->log, &p, buf + used, PIECE_MAX - used);
-                if (n <= 0)
-                        return used;
-                used += (size_t) n;
-                uint64_t next = p.offset + (size_t) n;
-                if (used == PIECE_MAX || !output_next(&e->log, next, &p) || p.stream != first->stream || p.missing)
-                        break;
-        }
-        /* the log keeps characters together, the size of a piece may not */
-        if (used == PIECE_MAX && !e->base64) {
-                size_t end = used;
-                while (end > used - 4 && ((unsigned char) buf[end - 1] & 0xc0) == 0x80)
-                        end--;
-                if ((unsigned char) buf[end - 1] >= 0xc0)
-                        used = end - 1;
-        }
-        return used;
-}
-
-static int put_output(EventStream *s, OutputPiece *p) {
-        static char buf[PIECE_MAX]; /* one thread, used up before this returns */
+int http_events_put_output(HttpEvents *e, const Exec *exec, const OutputPiece *p, uint64_t limit, uint64_t *ret_next) {
+        static char buf[HTTP_EVENT_OUTPUT_MAX]; /* one thread, used up before this returns */
 
         if (p->missing > 0) {
-                uint64_t at = s->reader.offset;
-                exec_reader_advance(s->exec, &s->reader, p->offset);
-                return put_event(s, "missing", true, p->offset,
-                        json_pack("{sI sI}", "offset", (json_int_t) at, "bytes", (json_int_t) p->missing));
+                *ret_next = p->offset;
+                return http_events_put_id(e, "missing", p->offset,
+                        json_pack("{sI sI}", "offset", (json_int_t) (p->offset - p->missing), "bytes",
+                                (json_int_t) p->missing));
         }
-        size_t n = collect(s->exec, buf, p);
+        size_t n = output_gather(&exec->log, p, limit, buf, sizeof buf, !exec->base64);
         if (n == 0)
                 return -EIO;
-        exec_reader_advance(s->exec, &s->reader, p->offset + n);
-        return put_event(s, p->stream == OUTPUT_STDOUT ? "stdout" : "stderr", true, p->offset + n,
-                json_pack("{sI so}", "offset", (json_int_t) p->offset, "data", exec_text(s->exec, buf, n)));
+        *ret_next = p->offset + n;
+        return http_events_put_id(e, p->stream == OUTPUT_STDOUT ? "stdout" : "stderr", *ret_next,
+                json_pack("{sI so}", "offset", (json_int_t) p->offset, "data", exec_text(exec, buf, n)));
 }
 
-/* Makes the next event. Returns 1, 0 when there is none now, HTTP_STREAM_END or HTTP_STREAM_BROKEN. */
-static int next_event(EventStream *s) {
+static int next_event(HttpEvents *events, void *userdata) {
+        ExecStream *s = userdata;
         Exec *e = s->exec;
         OutputPiece p;
-        int r;
+        uint64_t next;
 
         if (!s->started && (e->pid > 0 || e->is_done)) {
                 s->started = true;
-                r = put_event(s, "start", false, 0,
+                return http_events_put(events, "start",
                         json_pack("{ss so}", "exec_id", e->id, "pid", e->pid > 0 ? json_integer(e->pid) : json_null()));
-        } else if (!s->started)
+        }
+        if (!s->started)
                 return 0;
-        else if (output_next(&e->log, s->reader.offset, &p))
-                r = put_output(s, &p);
-        else if (e->is_done && !s->exit_sent) {
+        if (output_next(&e->log, s->reader.offset, &p)) {
+                int k = http_events_put_output(events, e, &p, UINT64_MAX, &next);
+                if (k > 0)
+                        exec_reader_advance(e, &s->reader, next);
+                return k;
+        }
+        if (e->is_done && !s->exit_sent) {
                 s->exit_sent = true;
-                r = put_event(s, "exit", true, output_end(&e->log), exec_result(e, false));
-        } else if (s->exit_sent)
-                return HTTP_STREAM_END;
-        else if (s->keep_alive_due) {
-                s->keep_alive_due = false;
-                free(take_ptr(s->out));
-                s->out = strdup(": keep-alive\n\n");
-                s->out_length = s->out ? strlen(s->out) : 0;
-                s->out_sent = 0;
-                r = s->out ? 0 : -ENOMEM;
-        } else
-                return 0;
-        return r < 0 ? HTTP_STREAM_BROKEN : 1;
+                return http_events_put_id(events, "exit", output_end(&e->log), exec_result(e, false));
+        }
+        return s->exit_sent ? HTTP_STREAM_END : 0;
 }
 
-static ssize_t on_read(HttpRequest *r, char *buf, size_t size, void *userdata) {
-        EventStream *s = userdata;
-        size_t used = 0;
-        int k = 1;
+static void on_ended(bool gone, void *userdata) {
+        ExecStream *s = userdata;
 
-        (void) r;
-        while (used < size) {
-                if (s->out_sent == s->out_length) {
-                        k = next_event(s);
-                        if (k <= 0)
-                                break;
-                }
-                size_t n = MIN(size - used, s->out_length - s->out_sent);
-                memcpy(buf + used, s->out + s->out_sent, n);
-                s->out_sent += n;
-                used += n;
-        }
-        if (used > 0) {
-                (void) sd_event_source_set_time_relative(s->keep_alive, KEEP_ALIVE_USEC);
-                return (ssize_t) used;
-        }
-        s->waiting = k == 0;
-        if (k < 0)
-                event_stream_free(s);
-        return k;
-}
-
-static void wake(EventStream *s) {
-        if (!s->waiting)
-                return;
-        s->waiting = false;
-        http_stream_wake(s->request);
+        if (gone && s->cancel)
+                exec_kill(s->exec, EXEC_CANCELLED);
+        exec_reader_detach(s->exec, &s->reader);
+        (void) exec_unref(s->exec);
+        free(s);
 }
 
 static void on_news(ExecReader *reader) {
-        wake(CONTAINER_OF(reader, EventStream, reader));
-}
-
-static int on_keep_alive(sd_event_source *source, uint64_t usec, void *userdata) {
-        EventStream *s = userdata;
-
-        (void) usec;
-        s->keep_alive_due = true;
-        (void) sd_event_source_set_time_relative(source, KEEP_ALIVE_USEC);
-        wake(s);
-        return 0;
-}
-
-static EventStream *event_stream_new(HttpRequest *r, Exec *e, uint64_t from, bool cancel) {
-        EventStream *s = calloc(1, sizeof *s);
-
-        if (!s)
-                return NULL;
-        s->request = r;
-        s->exec = exec_ref(e);
-        s->cancel = cancel;
-        s->reader.wake = on_news;
-        exec_reader_attach(e, &s->reader, from);
-        if (sd_event_add_time_relative(
-                    e->event, &s->keep_alive, CLOCK_MONOTONIC, KEEP_ALIVE_USEC, USEC_PER_SEC, on_keep_alive, s) < 0 ||
-                sd_event_source_set_enabled(s->keep_alive, SD_EVENT_ON) < 0) {
-                event_stream_free(s);
-                return NULL;
-        }
-        return s;
+        http_events_wake(CONTAINER_OF(reader, ExecStream, reader)->events);
 }
 
 void http_exec_follow(HttpRequest *r, Exec *e, uint64_t from, bool cancel) {
-        EventStream *s = event_stream_new(r, e, from, cancel);
+        static const HttpEventsHandlers handlers = { .next = next_event, .ended = on_ended };
+        ExecStream *s = calloc(1, sizeof *s);
         Error error = { 0 };
 
-        if (!s) {
-                if (cancel)
-                        exec_kill(e, EXEC_CANCELLED);
-                http_answer_error(r, &error, -ENOMEM);
-                return;
-        }
-        http_stream_begin(r, 200, "text/event-stream", HTTP_LENGTH_UNKNOWN, on_read, on_cancelled, s);
+        if (s) {
+                s->exec = exec_ref(e);
+                s->cancel = cancel;
+                s->reader.wake = on_news;
+                exec_reader_attach(e, &s->reader, from);
+                if (http_events_begin(r, e->event, &handlers, s, &s->events) == 0)
+                        return;
+                on_ended(true, s);
+        } else if (cancel)
+                exec_kill(e, EXEC_CANCELLED);
+        http_answer_error(r, &error, -ENOMEM);
 }
 
 /* --- a command that was just started: a refusal has to come as an error, not as a stream --- */

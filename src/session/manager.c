@@ -331,6 +331,7 @@ Session *session_alloc(SessionManager *m) {
         s->manager = m;
         LIST_INIT(&s->end_waiters);
         TAILQ_INIT(&s->execs);
+        TAILQ_INIT(&s->contexts);
         return s;
 }
 

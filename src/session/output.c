@@ -292,6 +292,32 @@ OutputMeta *output_meta(OutputLog *l) {
         return &l->shared->meta;
 }
 
+size_t output_gather(
+        const OutputLog *l, const OutputPiece *first, uint64_t limit, char *buf, size_t size, bool characters) {
+        OutputPiece p = *first;
+        size_t used = 0;
+
+        for (;;) {
+                ssize_t n = output_read(l, &p, buf + used, (size_t) MIN(size - used, limit - p.offset));
+                if (n <= 0)
+                        return used;
+                used += (size_t) n;
+                uint64_t next = p.offset + (uint64_t) n;
+                if (used == size || next >= limit || !output_next(l, next, &p) || p.stream != first->stream ||
+                        p.missing)
+                        break;
+        }
+        /* the log keeps characters together, @size may not */
+        if (used == size && characters) {
+                size_t end = used;
+                while (end > used - 4 && ((unsigned char) buf[end - 1] & 0xc0) == 0x80)
+                        end--;
+                if ((unsigned char) buf[end - 1] >= 0xc0)
+                        used = end - 1;
+        }
+        return used;
+}
+
 void output_set_result(OutputLog *l, const OutputResult *result) {
         if (!l->shared)
                 return;

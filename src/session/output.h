@@ -92,5 +92,10 @@ bool output_next(const OutputLog *l, uint64_t from, OutputPiece *ret);
 ssize_t output_read(const OutputLog *l, const OutputPiece *p, char *buf, size_t size);
 
 OutputMeta *output_meta(OutputLog *l); /* to read and write */
+/* Copies what follows @first in the same stream, as far as it is there: at most @size bytes, up to the offset @limit
+ * and, with @characters, to the end of a character. Returns how many. */
+size_t output_gather(
+        const OutputLog *l, const OutputPiece *first, uint64_t limit, char *buf, size_t size, bool characters);
+
 void output_set_result(OutputLog *l, const OutputResult *result);
 void output_get_result(const OutputLog *l, OutputResult *ret);

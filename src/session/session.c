@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/backend.h"
+#include "session/context.h"
 #include "session/manager-internal.h"
 
 #define ENDED_EXECS_MAX 32U
@@ -37,6 +38,7 @@ Session *session_unref(Session *s) {
                 return NULL;
 
         assert(LIST_EMPTY(&s->end_waiters));
+        context_forget_all(s);
         while ((e = TAILQ_FIRST(&s->execs)))
                 forget_exec(s, e);
         s->deadline_source = sd_event_source_disable_unref(s->deadline_source);

@@ -14,6 +14,7 @@
 
 typedef struct Session Session;
 typedef struct SessionManager SessionManager;
+typedef struct Context Context;
 
 #define SESSION_END_REASONS(R) R(DELETED, "deleted") R(EXPIRED, "expired") R(LOST, "lost") R(STOPPED, "stopped")
 
@@ -54,6 +55,9 @@ struct Session {
         LIST_HEAD(, SessionEndWaiter) end_waiters;
         TAILQ_HEAD(, Exec) execs; /* that run, and those that ended last; each with a reference */
         unsigned n_execs;
+        TAILQ_HEAD(, Context) contexts; /* each with a reference */
+        unsigned n_contexts;
+        Context *prepared; /* owned: an interpreter that waits for its first use, or NULL */
         UT_hash_handle by_id, by_key;
         char *key_index; /* owned: owner and key */
         RegistryEntry *entry;

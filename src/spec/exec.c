@@ -45,21 +45,25 @@ static int borrow(const char *name, const json_t *value, void *ret, Error *error
         return 0;
 }
 
-static int cwd_parse(const char *name, const json_t *value, void *ret, Error *error) {
-        ExecSpec *e = *(ExecSpec **) ret;
+int exec_parse_cwd(const char *name, const json_t *value, void *ret, Error *error) {
+        char **cwd = ret;
 
-        int r = json_parse_text(name, value, &e->cwd, error);
-        if (r == 0 && (e->cwd[0] != '/' || strlen(e->cwd) >= EXEC_CWD_MAX))
+        int r = json_parse_text(name, value, cwd, error);
+        if (r == 0 && ((*cwd)[0] != '/' || strlen(*cwd) >= EXEC_CWD_MAX))
                 r = error_set_field(error, ERROR_INVALID_VALUE, name, "4095 characters",
-                        "\"cwd\" has to be an absolute path of at most 4095 characters.");
+                        "\"%s\" has to be an absolute path of at most 4095 characters.", name);
         return r;
+}
+
+static int cwd_parse(const char *name, const json_t *value, void *ret, Error *error) {
+        return exec_parse_cwd(name, value, &(*(ExecSpec **) ret)->cwd, error);
 }
 
 static int exec_env_parse(const char *name, const json_t *value, void *ret, Error *error) {
         return env_parse(name, value, &(*(ExecSpec **) ret)->env, error);
 }
 
-static int timeout_parse(const char *name, const json_t *value, void *ret, Error *error) {
+int exec_parse_timeout(const char *name, const json_t *value, void *ret, Error *error) {
         usec_t timeout;
 
         int r = json_parse_duration(name, value, &timeout, error);
@@ -67,11 +71,15 @@ static int timeout_parse(const char *name, const json_t *value, void *ret, Error
                 r = error_set_field(error, ERROR_INVALID_VALUE, name, "0.001 to 86400 seconds",
                         "\"timeout\" is out of range: 0.001 to 86400 seconds.");
         if (r == 0)
-                (*(ExecSpec **) ret)->timeout = timeout;
+                *(usec_t *) ret = timeout;
         return r;
 }
 
-static int max_output_parse(const char *name, const json_t *value, void *ret, Error *error) {
+static int timeout_parse(const char *name, const json_t *value, void *ret, Error *error) {
+        return exec_parse_timeout(name, value, &(*(ExecSpec **) ret)->timeout, error);
+}
+
+int exec_parse_output_max(const char *name, const json_t *value, void *ret, Error *error) {
         uint64_t size;
 
         int r = json_parse_size(name, value, &size, error);
@@ -79,8 +87,12 @@ static int max_output_parse(const char *name, const json_t *value, void *ret, Er
                 r = error_set_field(
                         error, ERROR_INVALID_VALUE, name, "64 MiB", "\"max_output\" can be 64 MiB at most.");
         if (r == 0)
-                (*(ExecSpec **) ret)->output_max = size;
+                *(uint64_t *) ret = size;
         return r;
+}
+
+static int max_output_parse(const char *name, const json_t *value, void *ret, Error *error) {
+        return exec_parse_output_max(name, value, &(*(ExecSpec **) ret)->output_max, error);
 }
 
 static int background_parse(const char *name, const json_t *value, void *ret, Error *error) {

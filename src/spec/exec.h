@@ -14,7 +14,7 @@
 typedef struct ExecSpec {
         char **argv; /* owned, ended by NULL */
         size_t argc;
-        bool is_command; /* given as a text for the shell */
+        bool is_command;  /* given as a text for the shell */
         char *cwd;        /* owned; NULL: the home folder */
         json_t *env;      /* owned or NULL */
         char *stdin_data; /* owned; NULL: closed */
@@ -43,6 +43,9 @@ int exec_spec_read(ExecSpec *e, const char *text, size_t length, Error *error);
 
 /* The same from a parsed object. */
 int exec_spec_parse(ExecSpec *e, const json_t *object, Error *error);
+
+/* Members with the bounds above: char *, usec_t, uint64_t. */
+JsonParse exec_parse_cwd, exec_parse_timeout, exec_parse_output_max;
 
 /* Reads {"rows","cols"}. */
 int terminal_size_read(const char *name, const json_t *value, uint16_t *ret_rows, uint16_t *ret_columns, Error *error);
