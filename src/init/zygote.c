@@ -22,7 +22,8 @@
  */
 
 typedef struct Zygote {
-        int home_netns; /* its own, empty one: not the host's */
+        int home_netns;     /* its own, empty one: not the host's */
+        uint64_t new_netns; /* what a namespace looks like that nobody has used; 0: cannot be told */
 } Zygote;
 
 static int fail(const char *what, int error) {
@@ -79,8 +80,45 @@ static int loopback_up(void) {
         return ioctl(sock, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
 }
 
+/* What tells in a network namespace that somebody has used it: counters of whatever was sent, also without success,
+ * flow labels that outlive their owner, local sockets that lie in messages nobody received. 0: cannot be told. */
+static uint64_t netns_fingerprint(void) {
+        static const char *const files[] = { "snmp", "snmp6", "ip6_flowlabel", "unix" };
+        uint64_t hash = UINT64_C(14695981039346656037); /* FNV-1a */
+
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                char path[48], buf[4096];
+                ssize_t n;
+
+                (void) snprintf(path, sizeof path, TEMPLATE_PROC "/self/net/%s", files[i]);
+                _cleanup_fd_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+                if (fd < 0 && errno == ENOENT) /* a kernel without IPv6 */
+                        continue;
+                while ((n = read(fd, buf, sizeof buf)) > 0)
+                        for (ssize_t at = 0; at < n; at++)
+                                hash = (hash ^ (unsigned char) buf[at]) * UINT64_C(1099511628211);
+                if (n < 0)
+                        return 0;
+        }
+        return hash;
+}
+
+static void go_home(const Zygote *z) {
+        if (setns(z->home_netns, CLONE_NEWNET) < 0)
+                _exit(fail("returning to the zygote's network namespace", errno));
+}
+
+/* A network namespace is the dearest part of a sandbox, and most sandboxes never use theirs: those go to another one.
+ */
+static void serve_check(const Zygote *z, const ZygoteMessage *request, int netns) {
+        bool clean = setns(netns, CLONE_NEWNET) == 0 && netns_fingerprint() == z->new_netns;
+
+        go_home(z);
+        (void) answer(request, clean ? netns : -EBADF);
+}
+
 /* A network namespace with nothing but its loopback interface; nobody in a sandbox has a right over it. */
-static void serve_netns(const Zygote *z, const ZygoteMessage *request) {
+static void serve_netns(Zygote *z, const ZygoteMessage *request) {
         ZygoteMessage m = { .type = ZYGOTE_NETNS, .cookie = request->cookie };
         _cleanup_fd_ int netns = -EBADF;
         const char *what = "unshare(CLONE_NEWNET)";
@@ -99,13 +137,12 @@ static void serve_netns(const Zygote *z, const ZygoteMessage *request) {
                 if (netns < 0)
                         r = -errno;
         }
-        /* closed connections would stay visible in TIME_WAIT; where that cannot be switched off (a read-only
-         * /proc/sys) the namespace serves one sandbox only */
-        if (r == 0 && file_write(AT_FDCWD, TEMPLATE_PROC "/sys/net/ipv4/tcp_max_tw_buckets", "0") == 0)
+        if (z->new_netns == 0)
+                z->new_netns = netns_fingerprint();
+        if (z->new_netns != 0)
                 m.flags |= ZYGOTE_NETNS_REUSABLE;
         (void) file_write(AT_FDCWD, TEMPLATE_PROC "/sys/net/ipv4/ip_unprivileged_port_start", "0"); /* a comfort */
-        if (setns(z->home_netns, CLONE_NEWNET) < 0)
-                _exit(fail("returning to the zygote's network namespace", errno));
+        go_home(z);
         if (r < 0)
                 m = failure(request, r, what);
         (void) answer(&m, netns);
@@ -146,8 +183,7 @@ static void serve_create(const Zygote *z, const ZygoteMessage *request, int cont
         }
         int error = errno;
 
-        if (setns(z->home_netns, CLONE_NEWNET) < 0)
-                _exit(fail("returning to the zygote's network namespace", errno));
+        go_home(z);
         if (pid < 0)
                 m = failure(request, error, "clone3");
         else
@@ -155,7 +191,7 @@ static void serve_create(const Zygote *z, const ZygoteMessage *request, int cont
         (void) answer(&m, pidfd);
 }
 
-static void serve(const Zygote *z, const ZygoteMessage *m, const int *fds, size_t n_fds) {
+static void serve(Zygote *z, const ZygoteMessage *m, const int *fds, size_t n_fds) {
         switch (m->type) {
         case ZYGOTE_CREATE:
                 if (n_fds == 2 || n_fds == 3)
@@ -163,6 +199,10 @@ static void serve(const Zygote *z, const ZygoteMessage *m, const int *fds, size_
                 break;
         case ZYGOTE_NETNS:
                 serve_netns(z, m);
+                break;
+        case ZYGOTE_CHECK:
+                if (n_fds == 1)
+                        serve_check(z, m, fds[0]);
                 break;
         case ZYGOTE_PING:
                 (void) answer(m, -EBADF);

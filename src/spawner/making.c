@@ -188,6 +188,34 @@ static void got_netns(Spawner *s, const ZygoteMessage *m, int fd) {
                 refill_spares(s);
 }
 
+/* Where a sandbox was: nobody else may see what it did there. */
+static void check_netns(Spawner *s, Slot *slot) {
+        ZygoteMessage m = { .type = ZYGOTE_CHECK, .cookie = slot_index(&s->table, slot) };
+
+        if (slot->netns < 0 || !slot->netns_reusable)
+                return;
+        (void) zygote_send(s, &m, &slot->netns, 1); /* it comes back, or nobody holds it any more */
+        slot->netns = fd_close(slot->netns);
+}
+
+/* One that is as new. */
+static void got_checked(Spawner *s, const ZygoteMessage *m, int fd) {
+        Slot *own = m->cookie < s->table.n_used ? &s->table.slots[m->cookie] : NULL, *waiting = next_in_line(s);
+
+        if (fd >= 0 && !waiting && own && own->state == SLOT_FREE && own->netns < 0) {
+                own->netns = fd;
+                own->netns_reusable = true;
+        } else if (fd >= 0 && s->n_spares < SPARE_NETNS_MAX) {
+                s->spares[s->n_spares].fd = fd;
+                s->spares[s->n_spares++].reusable = true;
+        } else
+                fd_close(fd);
+        if (waiting)
+                place(s, waiting);
+        else
+                refill_spares(s);
+}
+
 static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
         Slot *slot = m->cookie < s->table.n_used ? &s->table.slots[m->cookie] : NULL;
 
@@ -221,6 +249,11 @@ void making_ended(Spawner *s, Slot *slot) {
         if (slot->state != SLOT_LIVE && slot->state != SLOT_DYING)
                 return;
         (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, slot->pidfd, NULL);
+        check_netns(s, slot);
+        if (slot->frozen) { /* the next tenant would not begin */
+                (void) cgroup_leaf_freeze(&s->cgroup, slot_index(&s->table, slot), false);
+                slot->frozen = false;
+        }
         slot_release(&s->table, slot);
         link_send(s, &m, -EBADF);
 }
@@ -292,6 +325,8 @@ void making_event(Spawner *s) {
                 hello_from_zygote(s, &m);
         else if (m.type == ZYGOTE_NETNS)
                 got_netns(s, &m, fd);
+        else if (m.type == ZYGOTE_CHECK)
+                got_checked(s, &m, fd);
         else if (m.type == ZYGOTE_DONE)
                 got_sandbox(s, &m, fd);
         else if (m.type == ZYGOTE_PING) {

@@ -26,6 +26,7 @@ typedef enum SpawnType {
         SPAWN_KEEP,      /* @slot, @generation, @cookie: a command's number; descriptors as @flags say: kept for a worker that
                           * comes back, in place of those kept before under that number */
         SPAWN_DROP,      /* @slot, @generation, @cookie: no more */
+        SPAWN_FREEZE,    /* @slot, @generation, @flags: 1 stops all its processes where they are, 0 lets them go on */
         /* from the spawner */
         SPAWN_WELCOME, /* @cookie: WIRE_VERSION; @slot: how many sandboxes fit; @flags; @text: cgroup path or "" */
         SPAWN_SLOT,    /* like CREATED, for one that was there before */
@@ -52,6 +53,7 @@ typedef enum KeptDescriptor {
 } KeptDescriptor;
 #define KEPT_PER_SLOT_MAX 160U
 
+#define SPAWN_CAN_FREEZE (1U << 1)      /* there are cgroups */
 #define SPAWN_LIMITS_ENFORCED (1U << 0) /* memory, CPU and tasks are limited by the kernel's cgroups */
 
 typedef struct SpawnMessage {
@@ -73,6 +75,7 @@ typedef enum ZygoteType {
         ZYGOTE_CREATE,    /* @cookie, @identity, @limits, @image; descriptors: control socket, netns[, cgroup] */
         ZYGOTE_NETNS,     /* makes a network namespace */
         ZYGOTE_PING,
+        ZYGOTE_CHECK, /* @cookie; descriptor: a namespace that a sandbox has left, answered with it when it is as new */
         ZYGOTE_HELLO, /* from the zygote: template is ready; @identity: how many sandbox ids are mapped */
         ZYGOTE_DONE,  /* @cookie, @error, @pid, @text; descriptor: pidfd or netns */
 } ZygoteType;
@@ -90,7 +93,7 @@ typedef struct ZygoteMessage {
         char text[256];
 } ZygoteMessage;
 
-#define ZYGOTE_NETNS_REUSABLE (1U << 0) /* no trace of a tenant's connections stays in it */
+#define ZYGOTE_NETNS_REUSABLE (1U << 0) /* it can be told whether a tenant left a trace in it: ZYGOTE_CHECK */
 #define ZYGOTE_NO_CGROUP (1U << 1)      /* memory is limited for each process alone, by RLIMIT_DATA */
 
 /* The first of the sandboxes' ids in the worker's user namespace, where 0 owns the images and 1 is the spawner. */
