@@ -31,7 +31,8 @@ const char *health_status_text(HealthStatus status);
 /* Handlers, one file each; @userdata is the HttpApi. */
 HttpHandler http_health;
 HttpHandler http_metrics;
-HttpHandler http_session_create, http_session_list, http_session_show, http_session_patch, http_session_delete;
+HttpHandler http_session_create, http_session_list, http_session_show, http_session_patch, http_session_delete,
+        http_session_pause, http_session_resume;
 HttpHandler http_exec;
 HttpHandler http_exec_list, http_exec_show, http_exec_output, http_exec_signal, http_exec_stdin, http_exec_resize;
 HttpHandler http_exec_tty;

@@ -120,7 +120,7 @@ static int list_argument(const char *name, const char *value, void *userdata) {
 }
 
 static bool list_matches(const ListQuery *q, const Session *s) {
-        if (q->state && strcmp(q->state, "running") != 0)
+        if (q->state && strcmp(q->state, s->paused ? "paused" : "running") != 0)
                 return false;
         for (unsigned i = 0; i < q->n_filters; i++) {
                 const char *value = json_string_value(json_object_get(s->metadata, q->names[i]));
@@ -246,4 +246,39 @@ void http_session_delete(HttpRequest *r, void *userdata) {
                 return;
         }
         http_request_defer(r, on_delete_cancelled, p);
+}
+
+/* --- pause and resume --- */
+
+void http_session_pause(HttpRequest *r, void *userdata) {
+        static const JsonField fields[] = { { "stop_clock", json_parse_boolean, 0 }, { 0 } };
+        HttpApi *api = userdata;
+        _cleanup_json_ json_t *object = NULL;
+        Error error = { 0 };
+        size_t length;
+        const char *body = http_request_body(r, &length);
+        bool stop_clock = false;
+        Session *s = http_find_session(r, api);
+
+        if (!s)
+                return;
+        int k = json_read_object(body, length, &object, &error);
+        if (k == 0)
+                k = json_apply(object, fields, &stop_clock, &error);
+        if (k == 0)
+                k = session_pause(s, stop_clock, &error);
+        if (k < 0)
+                http_answer_error(r, &error, k);
+        else
+                http_answer_json(r, 200, session_describe(s, api->worker_id, false));
+}
+
+void http_session_resume(HttpRequest *r, void *userdata) {
+        HttpApi *api = userdata;
+        Session *s = http_find_session(r, api);
+
+        if (!s)
+                return;
+        (void) session_resume(s);
+        http_answer_json(r, 200, session_describe(s, api->worker_id, false));
 }

@@ -36,6 +36,9 @@ typedef struct BackendOps {
          * May be NULL: then nothing outlives this worker. */
         void (*keep)(Backend *b, const Sandbox *s, uint32_t number, uint32_t flags, const int *fds, size_t n_fds);
 
+        /* Stops all processes of it where they are, or lets them go on. */
+        void (*freeze)(Backend *b, const Sandbox *s, bool freeze);
+
         /* Asks whether it is alive: @last_answer changes when it answers. May be NULL. */
         void (*ping)(Backend *b);
 
@@ -64,6 +67,7 @@ struct Backend {
         const BackendOps *ops;
         BackendStatus status;
         bool limits_enforced;  /* memory, CPU and tasks */
+        bool can_freeze;
         unsigned capacity;     /* most sandboxes at once */
         usec_t last_answer;    /* monotonic: when it last answered a ping */
         uint64_t memory_available; /* bytes of the machine, as it said then; 0: not known */

@@ -249,6 +249,7 @@ static int handle_welcome(Native *n, const SpawnMessage *m) {
                 n->n_slots = m->slot;
         }
         n->backend.limits_enforced = m->flags & SPAWN_LIMITS_ENFORCED;
+        n->backend.can_freeze = m->flags & SPAWN_CAN_FREEZE;
         n->backend.capacity = m->slot;
         (void) snprintf(n->cgroup, sizeof n->cgroup, "%s", m->text);
         return 0;
@@ -387,6 +388,12 @@ static void native_keep(Backend *b, const Sandbox *s, uint32_t number, uint32_t 
                 (void) message_send(n->sock, &iov, 1, fds, n_fds); /* if it fails the command ends with this worker */
 }
 
+static void native_freeze(Backend *b, const Sandbox *s, bool freeze) {
+        SpawnMessage m = { .type = SPAWN_FREEZE, .slot = s->slot, .generation = s->generation, .flags = freeze };
+
+        (void) send_message(native(b), &m);
+}
+
 static void native_ping(Backend *b) {
         SpawnMessage m = { .type = SPAWN_PING };
 
@@ -467,6 +474,7 @@ static const BackendOps native_ops = {
         .kill = native_kill,
         .usage = native_usage,
         .keep = native_keep,
+        .freeze = native_freeze,
         .ping = native_ping,
         .cgroup = native_cgroup,
         .free = native_free,

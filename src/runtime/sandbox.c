@@ -256,6 +256,13 @@ static int send_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope sc
         return s->control >= 0 ? message_send(s->control, &iov, 1, NULL, 0) : -ENOTCONN;
 }
 
+void sandbox_freeze(Sandbox *s, bool freeze) {
+        if (s->frozen == freeze || s->state != SANDBOX_READY || !s->backend->ops->freeze)
+                return;
+        s->frozen = freeze;
+        s->backend->ops->freeze(s->backend, s, freeze);
+}
+
 int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope) {
         return send_signal(s, j, signal, scope, 0);
 }

@@ -51,6 +51,7 @@ struct Sandbox {
         int error;     /* why it could not be made, negative */
         char error_text[128];
         bool end_wanted; /* killed while it was being made */
+        bool frozen;
 
         SandboxNotify *notify;
         void *userdata;
@@ -102,6 +103,9 @@ bool sandbox_is_alive(const Sandbox *s);
  * Returns 0, -ENOTCONN when it is not ready, -EMFILE when INIT_EXECS_MAX run, or -errno. */
 int sandbox_run(
         Sandbox *s, SandboxJob *j, InitRequest *request, const char *strings, const int *streams, size_t n_streams);
+
+/* Stops all of it, process 1 included, or lets it go on. */
+void sandbox_freeze(Sandbox *s, bool freeze);
 
 /* Sends a signal to what @j started. Returns 0 or -errno. */
 int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope);

@@ -216,6 +216,7 @@ void exec_kill(Exec *e, ExecReason reason) {
                 return;
         e->killed = true;
         e->killed_as = reason;
+        sandbox_freeze(e->sandbox, false); /* process 1 has to do it */
         (void) sandbox_signal(e->sandbox, &e->job, SIGKILL, INIT_SCOPE_EVERYTHING);
         if (!e->timer) /* one without a time limit */
                 (void) sd_event_add_time_relative(

@@ -23,7 +23,8 @@ typedef enum Tag {
 
 typedef struct Times {
         uint64_t created, timeout, deadline, sequence;
-        uint32_t from_pool, padding;
+        uint32_t from_pool, paused;
+        uint64_t left;
 } Times;
 
 typedef struct Field {
@@ -61,7 +62,9 @@ void session_save(const Session *s) {
                 .timeout = s->timeout,
                 .deadline = s->deadline,
                 .sequence = s->sequence,
-                .from_pool = s->from_pool };
+                .from_pool = s->from_pool,
+                .paused = s->paused,
+                .left = s->left };
         size_t used = 0;
 
         if (!t)
@@ -141,6 +144,8 @@ static int decode(SessionManager *m, const char *bytes, size_t length, Session *
         s->deadline = times.deadline;
         s->sequence = times.sequence;
         s->from_pool = times.from_pool;
+        s->paused = times.paused;
+        s->left = times.left;
         *ret = take_ptr(s);
         return 0;
 }
@@ -184,6 +189,13 @@ static bool adopt(Sandbox *sandbox, void *userdata) {
                 generation != sandbox->generation || decode(m, bytes, length, &s) < 0)
                 return false;
         s->sandbox = sandbox_ref(sandbox);
+        if (s->paused) { /* process 1 has to answer: what was paused goes on, as with any other request for it */
+                s->paused = false;
+                if (s->left > 0)
+                        s->deadline = clock_monotonic() + s->left;
+                s->left = 0;
+                sandbox->backend->ops->freeze(sandbox->backend, sandbox, false);
+        }
         sandbox_set_owner(sandbox, on_inherited, s);
         m->n_inheriting++;
         return true;

@@ -88,6 +88,43 @@ int session_arm_deadline(Session *s) {
         return r < 0 ? r : 0;
 }
 
+int session_pause(Session *s, bool stop_clock, Error *error) {
+        usec_t now = clock_monotonic();
+
+        if (!s->sandbox->backend->can_freeze)
+                return error_set(error, ERROR_WRONG_STATE,
+                        "Sessions cannot be paused here: the worker has no control groups (cgroup version 2).");
+        if (s->paused)
+                return error_set(error, ERROR_WRONG_STATE, "The session is paused already.");
+        s->paused = true;
+        if (stop_clock) {
+                s->left = s->deadline > now ? s->deadline - now : 1;
+                (void) sd_event_source_set_enabled(s->deadline_source, SD_EVENT_OFF);
+        }
+        sandbox_freeze(s->sandbox, true);
+        session_save(s);
+        return 0;
+}
+
+int session_resume(Session *s) {
+        usec_t left = s->left;
+        int r = 0;
+
+        if (!s->paused)
+                return 0;
+        s->paused = false;
+        s->left = 0;
+        sandbox_freeze(s->sandbox, false);
+        if (left > 0) {
+                s->deadline = clock_monotonic() + left;
+                r = sd_event_source_set_time(s->deadline_source, s->deadline);
+                if (r >= 0)
+                        r = sd_event_source_set_enabled(s->deadline_source, SD_EVENT_ONESHOT);
+        }
+        session_save(s);
+        return r < 0 ? r : 0;
+}
+
 void session_set_metadata(Session *s, json_t *metadata) {
         json_decref(s->metadata);
         s->metadata = json_incref(metadata);
@@ -135,6 +172,8 @@ static void forget_old_execs(Session *s) {
 
 int session_exec(Session *s, ExecSpec *spec, bool follow, ExecDone *done, void *userdata, Exec **ret, Error *error) {
         bool keeps_log = follow || spec->background || spec->pty;
+
+        (void) session_resume(s);
 
         int r = s->ended ? -ENOTCONN
                          : exec_start(

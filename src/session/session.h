@@ -46,7 +46,8 @@ struct Session {
         Limits limits;
         Sandbox *sandbox; /* owned */
         bool from_pool;
-        bool ended;
+        bool ended, paused;
+        usec_t left; /* of its time when the clock was stopped; 0: it goes on */
         SessionEndReason end_reason;
         usec_t created; /* wall clock */
         usec_t timeout;
@@ -75,6 +76,11 @@ int session_set_timeout(Session *s, usec_t timeout);
 int session_arm_deadline(Session *s);
 
 void session_set_metadata(Session *s, json_t *metadata);
+
+/* Stops all that runs in it, until session_resume() or the next request for it. @stop_clock: its deadline does not come
+ * nearer meanwhile. Returns 0 or -errno with @error set. */
+int session_pause(Session *s, bool stop_clock, Error *error);
+int session_resume(Session *s);
 
 /* Runs a command in it; see exec_start(). @follow: its output will be read as it comes. -EOWNERDEAD with @error set
  * when the session has ended. */

@@ -214,6 +214,24 @@ int cgroup_leaf_open(const CgroupTree *t, unsigned slot, const Limits *limits, c
         return take_fd(leaf);
 }
 
+int cgroup_leaf_freeze(const CgroupTree *t, unsigned slot, bool freeze) {
+        char path[48], usage[32];
+
+        (void) snprintf(path, sizeof path, LEAF_FORMAT "/cgroup.freeze", slot);
+        int r = file_write(t->fd, path, freeze ? "1" : "0");
+        if (r < 0 || !freeze || !t->limits)
+                return r;
+        if (fork() == 0) { /* nobody waits for it */
+                (void) snprintf(path, sizeof path, LEAF_FORMAT "/memory.current", slot);
+                if (file_read(t->fd, path, usage, sizeof usage) > 0) {
+                        (void) snprintf(path, sizeof path, LEAF_FORMAT "/memory.reclaim", slot);
+                        (void) file_write(t->fd, path, usage);
+                }
+                _exit(0);
+        }
+        return 0;
+}
+
 void cgroup_leaf_remove(const CgroupTree *t, unsigned slot) {
         char name[32];
 

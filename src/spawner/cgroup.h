@@ -36,5 +36,9 @@ void cgroup_tree_close(CgroupTree *t);
  * Returns an O_PATH descriptor (owned by the caller) or -errno. */
 int cgroup_leaf_open(const CgroupTree *t, unsigned slot, const Limits *limits, const Limits *now);
 
+/* Stops all processes in it where they are, or lets them go on. What they have of the page cache is given back, by a
+ * process of its own since that may take a while. Returns 0 or -errno. */
+int cgroup_leaf_freeze(const CgroupTree *t, unsigned slot, bool freeze);
+
 /* Removes it; it has to be empty. */
 void cgroup_leaf_remove(const CgroupTree *t, unsigned slot);

@@ -142,7 +142,7 @@ static void worker_welcome(Spawner *s) {
                 .type = SPAWN_WELCOME,
                 .cookie = WIRE_VERSION,
                 .slot = s->table.n_slots,
-                .flags = s->cgroup.limits ? SPAWN_LIMITS_ENFORCED : 0,
+                .flags = (s->cgroup.limits ? SPAWN_LIMITS_ENFORCED : 0) | (s->cgroup.fd >= 0 ? SPAWN_CAN_FREEZE : 0),
         };
 
         (void) snprintf(
@@ -180,6 +180,16 @@ static Slot *worker_slot(const Spawner *s, const SpawnMessage *m) {
         return slot && slot->state != SLOT_FREE && slot->generation == m->generation ? slot : NULL;
 }
 
+static void slot_freeze(Spawner *s, Slot *slot, bool freeze) {
+        int r = cgroup_leaf_freeze(&s->cgroup, slot_index(&s->table, slot), freeze);
+
+        if (r < 0)
+                spawner_log(LOG_WARNING, "Cannot %s sandbox %u: %s", freeze ? "freeze" : "thaw", slot_index(&s->table, slot),
+                        strerror(-r));
+        else
+                slot->frozen = freeze;
+}
+
 static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_fds) {
         Slot *slot;
 
@@ -215,6 +225,11 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
                 slot = worker_slot(s, m);
                 if (slot)
                         slot_drop(slot, m->cookie);
+                break;
+        case SPAWN_FREEZE:
+                slot = worker_slot(s, m);
+                if (slot && slot->state == SLOT_LIVE && s->cgroup.fd >= 0)
+                        slot_freeze(s, slot, m->flags != 0);
                 break;
         case SPAWN_PING:
                 making_ping(s, m->cookie);

@@ -29,6 +29,7 @@ typedef struct Slot {
         SlotState state;
         bool kill_wanted; /* while it is being made */
         bool netns_reusable;
+        bool frozen; /* its leaf: has to be thawed before another tenant */
         bool leaf; /* the cgroup leaf exists, with @leaf_limits */
         int netns; /* owned */
         int ctl;   /* owned: the worker's end of the control socket, for a worker that comes back */
