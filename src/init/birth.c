@@ -68,7 +68,7 @@ static int step_root(Birth *b) {
 }
 
 static int bind_data(const char *from, const char *to, mode_t mode, uid_t owner, unsigned long flags) {
-        if (mkdir(from, 0700) < 0 || chown(from, owner, owner) < 0 || chmod(from, mode) < 0)
+        if (mkdir(from, mode) < 0 || (owner != 0 && chown(from, owner, owner) < 0))
                 return -errno;
         if (mount(from, to, NULL, MS_BIND, NULL) < 0)
                 return -errno;
@@ -77,7 +77,8 @@ static int bind_data(const char *from, const char *to, mode_t mode, uid_t owner,
         return 0;
 }
 
-/* The folder /dev is the root's own; in it are the devices and a terminal multiplexer of its own. */
+/* The folder /dev is the root's own; in it are our copies of the template's devices and a terminal multiplexer of its
+ * own. */
 static int step_devices(Birth *b) {
         char from[32], to[48];
 
@@ -85,7 +86,7 @@ static int step_devices(Birth *b) {
         for (const char *const *name = template_devices; *name; name++) {
                 (void) snprintf(from, sizeof from, TEMPLATE_DEV "/%s", *name);
                 (void) snprintf(to, sizeof to, TEMPLATE_NEW "/dev/%s", *name);
-                if (mount(from, to, NULL, MS_BIND, NULL) < 0)
+                if (mount(from, to, NULL, MS_MOVE, NULL) < 0)
                         return -errno;
         }
         return check(mount("devpts", TEMPLATE_NEW "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
@@ -99,6 +100,7 @@ static int step_data(Birth *b) {
         char options[96];
         int r;
 
+        (void) umask(0);
         (void) snprintf(options, sizeof options, "mode=755,size=%" PRIu64 ",nr_inodes=%" PRIu64, b->limits.disk,
                 MAX(b->limits.disk / BYTES_PER_INODE, UINT64_C(1024)));
         if (mount("data", TEMPLATE_DATA, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
@@ -108,6 +110,7 @@ static int step_data(Birth *b) {
                 r = bind_data(TEMPLATE_DATA "/tmp", TEMPLATE_NEW "/tmp", 01777, 0, 0);
         if (r == 0)
                 r = bind_data(TEMPLATE_DATA "/shm", TEMPLATE_NEW "/dev/shm", 01777, 0, MS_NOEXEC);
+        (void) umask(022);
         if (r == 0 && (mkdir(COVER_FOLDER, 0555) < 0 || mknod(COVER_FILE, S_IFREG | 0444, 0) < 0))
                 r = -errno;
         return r;
@@ -170,15 +173,13 @@ static int limit(__rlimit_resource_t resource, uint64_t soft, uint64_t hard) {
         return check(setrlimit(resource, &wanted));
 }
 
-/* What the service manager gave the spawner is not for the payload. */
-static int step_limits(Birth *b) {
+/* What the service manager gave the spawner is not for payloads. */
+int birth_limit_all(void) {
         /* no file is as small as 1 byte, and a program behind a core_pattern is not run at all: at 0 it would be */
         int r = limit(RLIMIT_CORE, 1, 1);
 
         if (r == 0)
                 r = limit(RLIMIT_NOFILE, NOFILE_MAX, NOFILE_MAX);
-        if (r == 0)
-                r = limit(RLIMIT_NPROC, (uint64_t) b->limits.pids + 1, (uint64_t) b->limits.pids + 1);
         if (r == 0)
                 r = limit(RLIMIT_SIGPENDING, SIGPENDING_MAX, SIGPENDING_MAX);
         if (r == 0)
@@ -186,13 +187,20 @@ static int step_limits(Birth *b) {
         if (r == 0)
                 r = limit(RLIMIT_MEMLOCK, 64 * KIB, 64 * KIB);
         if (r == 0)
-                r = limit(RLIMIT_FSIZE, b->limits.disk, b->limits.disk);
-        if (r == 0)
                 r = limit(RLIMIT_RTPRIO, 0, 0);
-        if (r == 0 && (b->flags & ZYGOTE_NO_CGROUP))
-                r = limit(RLIMIT_DATA, b->limits.memory, b->limits.memory);
         if (r == 0)
                 r = limit(RLIMIT_NICE, 0, 0);
+        return r;
+}
+
+/* Those that differ from one sandbox to the next, or from the zygote, which is to be killed last. */
+static int step_limits(Birth *b) {
+        int r = limit(RLIMIT_NPROC, (uint64_t) b->limits.pids + 1, (uint64_t) b->limits.pids + 1);
+
+        if (r == 0)
+                r = limit(RLIMIT_FSIZE, b->limits.disk, b->limits.disk);
+        if (r == 0 && (b->flags & ZYGOTE_NO_CGROUP))
+                r = limit(RLIMIT_DATA, b->limits.memory, b->limits.memory);
         if (r == 0)
                 r = file_write(AT_FDCWD, "/proc/self/oom_score_adj", OOM_SCORE_ADJUST);
         return r;
@@ -232,9 +240,10 @@ static int step_rights(Birth *b) {
         struct __user_cap_data_struct none[2] = { 0 };
 
         (void) b;
-        for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-                if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0)
-                        return -errno;
+        for (unsigned long cap = 0; prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) == 0; cap++)
+                ;
+        if (errno != EINVAL) /* it ends with the first number that is no capability */
+                return -errno;
         if (prctl(PR_SET_SECUREBITS,
                     SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP | SECBIT_NO_SETUID_FIXUP_LOCKED |
                             SECBIT_KEEP_CAPS_LOCKED | SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED,

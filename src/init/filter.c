@@ -24,12 +24,13 @@
 #include "init/init.h"
 
 /*
- * Two programs. The allow list is installed once, in the zygote, and inherited by all sandboxes; the kernel answers
- * most calls from a bitmap that it keeps of it. The lock is installed in each sandbox: it takes away what only the
- * zygote needs and tests arguments. The stricter answer of the two counts; of two errors, the lock's.
+ * Three programs. The allow list and the tests of arguments are installed once, in the zygote, and inherited by all
+ * sandboxes; the kernel answers most calls from a bitmap that it keeps of them. The lock is installed in each sandbox
+ * and takes away what only the zygote needs; it is short since its length is paid for with each sandbox. The strictest
+ * answer of the three counts; of two errors, the one of the program that was installed last.
  *
- * The lock tests whole 64-bit arguments: the kernel itself reads some as 32-bit numbers, so that a test of the lower
- * half alone would do, but only an exact test of all bits cannot be led astray by those above.
+ * Whole 64-bit arguments are tested: the kernel itself reads some as 32-bit numbers, so that a test of the lower half
+ * alone would do, but only an exact test of all bits cannot be led astray by those above.
  */
 
 #ifndef CLONE_NEWTIME
@@ -65,7 +66,7 @@ static const struct sock_filter allowed[] = {
 #error "No system call filter is written for this architecture"
 #endif
 
-static const struct sock_filter lock[] = {
+static const struct sock_filter arguments[] = {
         LOAD(arch),
         IF_EQ(NATIVE, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
@@ -145,29 +146,6 @@ static const struct sock_filter lock[] = {
                         ALLOW,
                 ALLOW,
                 REFUSE(EPERM),
-
-        NEVER(clone3, ENOSYS), /* its flags lie in memory, where no filter reaches; C libraries fall back to clone */
-        NEVER(mount, EPERM),
-        NEVER(umount2, EPERM),
-        NEVER(pivot_root, EPERM),
-        NEVER(setns, EPERM),
-        NEVER(sethostname, EPERM),
-        NEVER(setdomainname, EPERM),
-        NEVER(open_tree, EPERM),
-        NEVER(move_mount, EPERM),
-        NEVER(mount_setattr, EPERM),
-
-        /* new namespaces; clone has its flags in the first argument on both architectures */
-        CALL(clone, 4),
-                LOAD_LOW(0),
-                IF_ANY(NAMESPACES, 0, 1),
-                REFUSE(EPERM),
-                ALLOW,
-        CALL(unshare, 4),
-                LOAD_LOW(0),
-                IF_ANY(NAMESPACES | CLONE_NEWTIME, 0, 1),
-                REFUSE(EPERM),
-                ALLOW,
 
         /* socket(family, type, protocol): local ones, TCP and UDP, routing information */
         CALL(socket, 25),
@@ -300,6 +278,38 @@ static const struct sock_filter lock[] = {
 
         ALLOW,
 };
+
+static const struct sock_filter lock[] = {
+        LOAD(arch),
+        IF_EQ(NATIVE, 1, 0),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
+        LOAD(nr),
+
+        NEVER(clone3, ENOSYS), /* its flags lie in memory, where no filter reaches; C libraries fall back to clone */
+        NEVER(mount, EPERM),
+        NEVER(umount2, EPERM),
+        NEVER(pivot_root, EPERM),
+        NEVER(setns, EPERM),
+        NEVER(sethostname, EPERM),
+        NEVER(setdomainname, EPERM),
+        NEVER(open_tree, EPERM),
+        NEVER(move_mount, EPERM),
+        NEVER(mount_setattr, EPERM),
+
+        /* new namespaces; clone has its flags in the first argument on both architectures */
+        CALL(clone, 4),
+                LOAD_LOW(0),
+                IF_ANY(NAMESPACES, 0, 1),
+                REFUSE(EPERM),
+                ALLOW,
+        CALL(unshare, 4),
+                LOAD_LOW(0),
+                IF_ANY(NAMESPACES | CLONE_NEWTIME, 0, 1),
+                REFUSE(EPERM),
+                ALLOW,
+
+        ALLOW,
+};
 /* clang-format on */
 
 static int install(const struct sock_filter *filter, size_t n) {
@@ -311,7 +321,9 @@ static int install(const struct sock_filter *filter, size_t n) {
 }
 
 int filter_install_allowed(void) {
-        return install(allowed, ELEMENTSOF(allowed));
+        int r = install(allowed, ELEMENTSOF(allowed));
+
+        return r < 0 ? r : install(arguments, ELEMENTSOF(arguments));
 }
 
 int filter_install_lock(void) {

@@ -35,6 +35,10 @@ extern const char *const *masked_files;
 extern const char *const *masked_folders;
 extern const char *const *readonly_paths;
 
+/* Resource limits that are the same in all sandboxes, which inherit them from the zygote: the filter keeps one of them
+ * from being changed. Returns 0 or -errno. */
+int birth_limit_all(void);
+
 /* What a new sandbox is told; lives on the zygote's stack. */
 typedef struct Birth {
         uint32_t identity;
@@ -51,7 +55,7 @@ _noreturn_ void birth_run(Birth *b);
 /* Process 1: starts and reaps commands until its control socket is shut down. */
 _noreturn_ void init_run(void);
 
-/* Seccomp: the allow list, with what the zygote needs itself, and the lock that takes that away and tests arguments.
- * Both return 0 or -errno. */
+/* Seccomp: the allow list with tests of arguments, which still has what the zygote needs itself, and the lock that takes
+ * that away. Both return 0 or -errno. */
 int filter_install_allowed(void);
 int filter_install_lock(void);

@@ -241,6 +241,11 @@ static int prepare(Zygote *z, const char **ret_what) {
         if (z->home_netns < 0)
                 return -errno;
 
+        *ret_what = "setting limits";
+        r = birth_limit_all();
+        if (r < 0)
+                return r;
+
         *ret_what = "installing the system call filter";
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return -errno;
