@@ -279,7 +279,7 @@ static json_t *describe_seconds(usec_t t) {
 }
 
 const char *session_state_text(const Session *s) {
-        return s->ended ? "ended" : "running";
+        return s->ended ? "ended" : s->paused ? "paused" : "running";
 }
 
 usec_t session_expires(const Session *s) {
