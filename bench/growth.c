@@ -4,10 +4,14 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench.h"
 
 #define FEW 10
+#define CALM_SECONDS_MAX 20
+#define CALM_KB 256
+#define MEMORY_STEPS 5
 #define BLOCKS 6 /* each: some rounds with few sessions, then with many */
 
 /* Sessions that are just there. */
@@ -137,12 +141,29 @@ static void add_pss(pid_t child, void *userdata) {
                 sample_add(userdata, pss);
 }
 
+/* Of /proc/meminfo. VmallocUsed holds seccomp's programs, and the kernel stacks once more. */
 static const char *const kernel_parts[] = { "SUnreclaim", "SReclaimable", "KernelStack", "PageTables", "Percpu",
-        "Shmem" };
+        "Shmem", "VmallocUsed" };
+enum { KERNEL_STACK = 2, VMALLOC = 6 };
+
+/* The kernel frees namespaces and the like in the background: waits until it has nothing more to do. */
+static void wait_calm(void) {
+        double before = read_kb("/proc/meminfo", "Slab"), now;
+
+        for (unsigned i = 0; i < CALM_SECONDS_MAX; i++) {
+                (void) sleep(1);
+                now = read_kb("/proc/meminfo", "Slab");
+                if (fabs(now - before) < CALM_KB)
+                        break;
+                before = now;
+        }
+}
 
 static void read_kernel(double kb[static ELEMENTSOF(kernel_parts)]) {
+        wait_calm();
         for (size_t i = 0; i < ELEMENTSOF(kernel_parts); i++)
                 kb[i] = MAX(read_kb("/proc/meminfo", kernel_parts[i]), 0.0);
+        kb[VMALLOC] -= kb[KERNEL_STACK];
 }
 
 static void report_service(const Bench *b, pid_t spawner, pid_t zygote, const char *name) {
@@ -165,25 +186,36 @@ static void report_service(const Bench *b, pid_t spawner, pid_t zygote, const ch
         report_value(label, rss, "kB", 0);
 }
 
+/* Grows by steps, so that a neighbour's burst spoils one of them and not the figure. */
+static void measure_kernel(Bench *b, Herd *h, Sample kb[static ELEMENTSOF(kernel_parts)]) {
+        double before[ELEMENTSOF(kernel_parts)], after[ELEMENTSOF(kernel_parts)];
+        unsigned step = b->sessions / MEMORY_STEPS;
+
+        read_kernel(before);
+        for (unsigned i = 1; i <= MEMORY_STEPS; i++) {
+                herd_resize(b, h, i * step);
+                pool_wait(&b->client);
+                read_kernel(after);
+                for (size_t k = 0; k < ELEMENTSOF(kernel_parts); k++)
+                        sample_add(&kb[k], (after[k] - before[k]) / step);
+                memcpy(before, after, sizeof before);
+        }
+}
+
 void part_memory(Bench *b) {
-        double before[ELEMENTSOF(kernel_parts)], after[ELEMENTSOF(kernel_parts)], sum = 0;
+        Sample kb[ELEMENTSOF(kernel_parts)] = { 0 }, pss = { 0 };
         pid_t spawner = 0, zygote = 0;
-        Sample pss = { 0 };
+        char label[64];
         Herd herd = { 0 };
-        char title[64], label[64];
+        double sum = 0;
 
         if (for_children(b->worker, take_pid, &spawner) != 1 || for_children(spawner, take_pid, &zygote) != 1)
                 errx(EXIT_FAILURE, "process %d is not a worker with a spawner and a zygote", (int) b->worker);
 
-        (void) snprintf(title, sizeof title, "memory, %u sandboxes", b->sessions);
-        (void) printf("\n%s\n", title);
+        (void) printf("\nmemory, %u sandboxes\n", b->sessions);
         pool_wait(&b->client);
         report_service(b, spawner, zygote, "idle");
-
-        read_kernel(before);
-        herd_resize(b, &herd, b->sessions);
-        pool_wait(&b->client);
-        read_kernel(after);
+        measure_kernel(b, &herd, kb);
         (void) for_children(zygote, add_pss, &pss);
 
         if (pss.n > 0)
@@ -191,10 +223,10 @@ void part_memory(Bench *b) {
         else
                 warnx("the memory of sandboxes cannot be read: this needs root");
         for (size_t i = 0; i < ELEMENTSOF(kernel_parts); i++) {
-                double kb = (after[i] - before[i]) / b->sessions;
                 (void) snprintf(label, sizeof label, "a sandbox, kernel: %s", kernel_parts[i]);
-                report_value(label, kb, "kB", 0);
-                sum += kb;
+                report_value(label, sample_quantile(&kb[i], 0.5), "kB", 0);
+                sum += sample_quantile(&kb[i], 0.5);
+                sample_clear(&kb[i]);
         }
         report_value("a sandbox, kernel: sum", sum, "kB", 0);
         if (pss.n > 0)
