@@ -15,8 +15,8 @@ typedef struct LogMessage {
         M(WORKER_READY, "3bafd4ca80334654b5e1dcdd555f00f4")                                                            \
         M(WORKER_STOPPING, "935274397f664443a048f7126cfe61a1")                                                         \
         M(WORKER_RELOADED, "ff56e71684064caeb75ea98ab864a878")                                                         \
-        M(SESSIONS_KEPT, "564a2f7ee4fe4d93a7ff1f811e50c371") \
-        M(PRESSURE, "9e93e20379234cfc807eb5f2ab128ac1") \
+        M(SESSIONS_KEPT, "564a2f7ee4fe4d93a7ff1f811e50c371")                                                           \
+        M(PRESSURE, "9e93e20379234cfc807eb5f2ab128ac1")                                                                \
         M(LIMITS_UNAVAILABLE, "eff100d4943842138e3e6f267128262d")                                                      \
         M(SPAWNER_LOST, "ce4a7b8b45ed43a79b0a138ca96fe4cb")                                                            \
         M(SPAWNER_BACK, "0d6ca885e2ea498d87fdfe3faf07fcf1")                                                            \
@@ -29,7 +29,17 @@ typedef struct LogMessage {
         M(SESSION_CREATED, "8f7c5b70f9374d56a54f8fd3e4987683")                                                         \
         M(SESSION_ENDED, "7ad054a49fa641a688fe666be933e5aa")                                                           \
         M(EXEC_FINISHED, "91c72538e6f9442daa7078972abebfa7")                                                           \
-        M(REQUEST_REFUSED, "de70289539e14dd098b6bf467ab9cdb8")
+        M(REQUEST_REFUSED, "de70289539e14dd098b6bf467ab9cdb8")                                                         \
+        M(COORDINATOR_STARTING, "0b576c57a2ba4a9aba97440ebdf7efce")                                                    \
+        M(COORDINATOR_READY, "78c1a4e9ba5c4660b8484f51b4314a0f")                                                       \
+        M(COORDINATOR_STOPPING, "e247a167ffac4946935b0e01f0689add")                                                    \
+        M(WORKER_UP, "6243511db7d64fd5bec2e3f7ccbd2ab6")                                                               \
+        M(WORKER_DOWN, "68ec4bdb9c9a44edbf65867f33617457")                                                             \
+        M(WORKER_GIVEN_UP, "c613481c586a46bb90855b0a4ae51a25")                                                         \
+        M(WORKER_CONFLICT, "0d810043513344268cf2a6da9b006974")                                                         \
+        M(WORKER_FENCED, "b2b6316faa2046d297e719331499b5cf")                                                           \
+        M(STORE_DOWN, "80bf6916bc074b9bb3444f7a149db00c")                                                              \
+        M(STORE_UP, "3b9880761f554dd3b46ff5ed1d9465f3")
 
 #define LOG_MESSAGE_DECLARE(name, id) extern const LogMessage MESSAGE_##name;
 LOG_MESSAGES(LOG_MESSAGE_DECLARE)
