@@ -20,6 +20,7 @@ static const struct {
         { "growth", part_growth },
         { "memory", part_memory },
         { "rate", part_rate },
+        { "files", part_files },
 };
 
 static const struct option options[] = {
@@ -37,7 +38,7 @@ static const struct option options[] = {
 _noreturn_ static void usage(void) {
         (void) fputs("bench-sandboxd --tcp ADDR:PORT --unix PATH --root DIR --pid PID [--bundle DIR]\n"
                      "               [--rounds N] [--sessions N] [--seconds S] PART\n"
-                     "  parts: create ondemand exec growth memory rate\n",
+                     "  parts: create ondemand exec growth memory rate files\n",
                 stderr);
         exit(2);
 }

@@ -25,6 +25,8 @@ const HttpRoute http_api_routes[] = {
         { "PUT",    "/v1/sessions/{}/files",             HTTP_BODY_UNLIMITED, HTTP_ROUTE_STREAM, http_file_put },
         { "DELETE", "/v1/sessions/{}/files",             0,         0, http_file_delete },
         { "GET",    "/v1/sessions/{}/stat",              0,         0, http_file_stat },
+        { "GET",    "/v1/sessions/{}/dir",               0,         0, http_folder_list },
+        { "GET",    "/v1/sessions/{}/watch",             0,         0, http_file_watch },
         { "POST",   "/v1/sessions/{}/dir",               0,         0, http_folder_make },
         { "POST",   "/v1/sessions/{}/move",              64 * KIB,  0, http_file_move },
         { "GET",    "/v1/sessions/{}/contexts",               0,         0, http_context_list },

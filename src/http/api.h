@@ -39,6 +39,7 @@ HttpHandler http_exec_tty;
 HttpHandler http_file_get, http_file_put, http_file_delete, http_file_stat, http_file_move, http_folder_make;
 HttpHandler http_context_create, http_context_list, http_context_show, http_context_delete;
 HttpHandler http_context_interrupt, http_context_restart, http_context_run;
+HttpHandler http_folder_list, http_file_watch;
 HttpHandler http_worker_list, http_worker_drain, http_worker_undrain;
 
 /* The session that the path's first parameter names and the request may use, or NULL after having answered. */

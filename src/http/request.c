@@ -101,6 +101,10 @@ const char *http_request_owner(const HttpRequest *r) {
         return r->owner;
 }
 
+sd_event *http_request_event(const HttpRequest *r) {
+        return r->server->event;
+}
+
 const char *http_request_id(const HttpRequest *r) {
         return r->id;
 }

@@ -3,6 +3,7 @@
 
 #include <jansson.h>
 #include <sys/socket.h>
+#include <systemd/sd-event.h>
 
 #include "base/clock.h"
 #include "error/error.h"
@@ -31,6 +32,9 @@ const char *http_request_body(const HttpRequest *r, size_t *ret_length);
 const char *http_request_owner(const HttpRequest *r);
 /* What the client gave as X-Request-Id, or one that was made. */
 const char *http_request_id(const HttpRequest *r);
+
+/* The loop that it is served on. */
+sd_event *http_request_event(const HttpRequest *r);
 
 /* Calls @each for all arguments of the query string; stops when it returns non-zero, and returns that. */
 int http_request_each_argument(

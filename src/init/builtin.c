@@ -20,6 +20,7 @@ static const struct {
         { "move", builtin_move },
         { "read", builtin_read },
         { "stat", builtin_stat },
+        { "watch", builtin_watch },
         { "write", builtin_write },
 };
 

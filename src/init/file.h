@@ -12,7 +12,8 @@
  * that no FIFO, device or socket is touched; links of /proc that lead where no path does are never followed.
  */
 
-Builtin builtin_read, builtin_write, builtin_stat, builtin_list, builtin_mkdir, builtin_delete, builtin_move;
+Builtin builtin_read, builtin_write, builtin_stat, builtin_list, builtin_mkdir, builtin_delete, builtin_move,
+        builtin_watch;
 
 /* Opens @path below @folder, following symbolic links. Returns a descriptor or -errno. */
 int file_open(int folder, const char *path, int flags);
