@@ -27,7 +27,9 @@
 #define OOM_SCORE_ADJUST "500"
 #define NOFILE_MAX 16384U
 #define SIGPENDING_MAX 1024U
-#define MSGQUEUE_MAX 819200U
+#define MSGQUEUE_MAX 262144U
+#define INOTIFY_INSTANCES_MAX "32"
+#define INOTIFY_WATCHES_MAX "16384"
 #define BYTES_PER_INODE 8192U
 #define COVER_FILE TEMPLATE_DATA "/none"
 #define COVER_FOLDER TEMPLATE_DATA "/empty"
@@ -130,8 +132,10 @@ static int step_proc(Birth *b) {
         char where[64];
         int r;
 
-        (void) b;
         if (mount("proc", TEMPLATE_NEW "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
+                return -errno;
+        b->sysctls = open(TEMPLATE_NEW "/proc/sys/user", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (b->sysctls < 0)
                 return -errno;
         for (const char *const *p = masked_files; *p; p++) {
                 r = cover(COVER_FILE, *p);
@@ -231,6 +235,13 @@ static int step_user_namespace(Birth *b) {
                 r = file_write(AT_FDCWD, "/proc/self/gid_map", map);
         if (r == 0)
                 r = file_write(AT_FDCWD, "/proc/self/uid_map", map);
+        /* the new namespace's own: no resource limit counts these, and those of the user who owns the worker's
+         * namespace are for all sandboxes together */
+        if (r == 0)
+                r = file_write(b->sysctls, "max_inotify_instances", INOTIFY_INSTANCES_MAX);
+        if (r == 0)
+                r = file_write(b->sysctls, "max_inotify_watches", INOTIFY_WATCHES_MAX);
+        b->sysctls = fd_close(b->sysctls);
         return r;
 }
 

@@ -46,6 +46,7 @@ typedef struct Birth {
         Limits limits;
         const char *image;
         int control; /* the control socket */
+        int sysctls; /* the folder /proc/sys/user, writable; owned */
 } Birth;
 
 /* Furnishes the namespaces that the calling process was cloned into and drops all rights, step by step; goes on as
@@ -55,7 +56,7 @@ _noreturn_ void birth_run(Birth *b);
 /* Process 1: starts and reaps commands until its control socket is shut down. */
 _noreturn_ void init_run(void);
 
-/* Seccomp: the allow list with tests of arguments, which still has what the zygote needs itself, and the lock that takes
- * that away. Both return 0 or -errno. */
+/* Seccomp: the allow list with tests of arguments, which still has what the zygote needs itself, and the lock that
+ * takes that away. Both return 0 or -errno. */
 int filter_install_allowed(void);
 int filter_install_lock(void);

@@ -7,11 +7,29 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
 #include "spec/wire.h"
+
+/* What is counted for each user is also counted for all sandboxes together, against the limits that the owner of the
+ * namespace has now: with the usual ones a single sandbox could take all message queues, or a few all signals. Each
+ * sandbox has limits of its own. Only root may lift them; others keep what they have. */
+static void lift_limits(void) {
+        static const int resources[] = { RLIMIT_NPROC, RLIMIT_SIGPENDING, RLIMIT_MSGQUEUE, RLIMIT_MEMLOCK };
+
+        for (size_t i = 0; i < ELEMENTSOF(resources); i++) {
+                struct rlimit limit;
+                if (getrlimit((__rlimit_resource_t) resources[i], &limit) < 0)
+                        continue;
+                limit.rlim_cur = limit.rlim_max;
+                (void) setrlimit((__rlimit_resource_t) resources[i], &limit);
+                limit = (struct rlimit){ RLIM_INFINITY, RLIM_INFINITY };
+                (void) setrlimit((__rlimit_resource_t) resources[i], &limit);
+        }
+}
 
 /* The process whose namespace it becomes: says on @tell what unshare() gave, ends when @hold is closed. */
 static _noreturn_ void owner_process(
@@ -19,6 +37,7 @@ static _noreturn_ void owner_process(
         int error = 0;
         char c;
 
+        lift_limits();
         if (method == USERNS_DIRECT) {
                 if (setgroups(0, NULL) < 0 || setresgid(gids->own, gids->own, gids->own) < 0 ||
                         setresuid(uids->own, uids->own, uids->own) < 0)
