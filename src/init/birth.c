@@ -55,11 +55,6 @@ static int step_cgroup_namespace(Birth *b) {
         return check(unshare(CLONE_NEWCGROUP));
 }
 
-static int step_host_name(Birth *b) {
-        (void) b;
-        return sethostname("sandbox", 7) < 0 || setdomainname("(none)", 6) < 0 ? -errno : 0;
-}
-
 /* The root: an overlay of its own, so that no lock and no inotify watch meets one of another sandbox. */
 static int step_root(Birth *b) {
         char options[IMAGE_NAME_MAX + 96];
@@ -292,7 +287,6 @@ static const struct {
 } steps[] = {
         { "descriptors", step_descriptors },
         { "cgroup namespace", step_cgroup_namespace },
-        { "host name", step_host_name },
         { "root file system", step_root },
         { "/dev", step_devices },
         { "writable files", step_data },

@@ -61,8 +61,7 @@
 
 /* What the zygote needs to make a sandbox; the lock takes it away from the sandbox. */
 #define SYSCALLS_SETUP(S) \
-        S(clone3) S(mount) S(move_mount) S(mount_setattr) S(open_tree) S(pivot_root) S(setdomainname) S(sethostname) \
-        S(setns) S(umount2) S(unshare)
+        S(clone3) S(mount) S(pivot_root) S(setns) S(umount2) S(unshare)
 // clang-format on
 
 #define SYSCALLS_PAYLOAD(S)                                                                                            \
@@ -73,11 +72,12 @@
 /* Known and refused with EPERM, since programs take that for an answer where ENOSYS would be a surprise. */
 // clang-format off
 #define SYSCALLS_REFUSED(S) \
-        S(acct) S(add_key) S(bpf) S(chroot) S(clock_adjtime) S(clock_settime) S(delete_module) S(fanotify_init) \
-        S(fanotify_mark) S(finit_module) S(fsconfig) S(fsmount) S(fsopen) S(fspick) S(get_mempolicy) S(init_module) \
-        S(iopl) S(ioperm) S(kcmp) S(kexec_file_load) S(kexec_load) S(keyctl) S(lookup_dcookie) S(mbind) \
-        S(migrate_pages) S(modify_ldt) S(move_pages) S(name_to_handle_at) S(open_by_handle_at) S(open_tree_attr) \
-        S(perf_event_open) S(pidfd_getfd) S(process_madvise) S(quotactl) S(quotactl_fd) S(reboot) S(request_key) \
-        S(set_mempolicy) S(set_mempolicy_home_node) S(settimeofday) S(statmount) S(listmount) \
-        S(swapoff) S(swapon) S(syslog) S(userfaultfd) S(vhangup) S(adjtimex) S(nfsservctl) S(uselib)
+        S(acct) S(add_key) S(adjtimex) S(bpf) S(chroot) S(clock_adjtime) S(clock_settime) S(delete_module) \
+        S(fanotify_init) S(fanotify_mark) S(finit_module) S(fsconfig) S(fsmount) S(fsopen) S(fspick) S(get_mempolicy) \
+        S(init_module) S(ioperm) S(iopl) S(kcmp) S(kexec_file_load) S(kexec_load) S(keyctl) S(listmount) \
+        S(lookup_dcookie) S(mbind) S(migrate_pages) S(modify_ldt) S(mount_setattr) S(move_mount) S(move_pages) \
+        S(name_to_handle_at) S(nfsservctl) S(open_by_handle_at) S(open_tree) S(open_tree_attr) S(perf_event_open) \
+        S(pidfd_getfd) S(process_madvise) S(quotactl) S(quotactl_fd) S(reboot) S(request_key) S(set_mempolicy) \
+        S(set_mempolicy_home_node) S(setdomainname) S(sethostname) S(settimeofday) S(statmount) S(swapoff) S(swapon) \
+        S(syslog) S(uselib) S(userfaultfd) S(vhangup)
 // clang-format on

@@ -241,6 +241,10 @@ static int prepare(Zygote *z, const char **ret_what) {
         if (z->home_netns < 0)
                 return -errno;
 
+        *ret_what = "setting the host name"; /* of which each sandbox gets a copy */
+        if (unshare(CLONE_NEWUTS) < 0 || sethostname("sandbox", 7) < 0 || setdomainname("(none)", 6) < 0)
+                return -errno;
+
         *ret_what = "setting limits";
         r = birth_limit_all();
         if (r < 0)
