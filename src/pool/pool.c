@@ -6,7 +6,8 @@
 #include "base/clock.h"
 
 #define REFILL_DELAY_USEC USEC_PER_MSEC
-#define STARTING_MAX 4U /* made side by side */
+#define REFILL_LEISURE_USEC (20 * USEC_PER_MSEC) /* while there are enough: the first command goes first */
+#define STARTING_MAX 4U                          /* made side by side */
 #define BACKOFF_MIN_USEC (500 * USEC_PER_MSEC)
 #define BACKOFF_MAX_USEC (30 * USEC_PER_SEC)
 #define REVIEW_USEC (10 * USEC_PER_SEC)
@@ -61,6 +62,15 @@ static void schedule_refill(Pool *p, usec_t delay) {
         (void) sd_event_source_set_enabled(p->refill, SD_EVENT_ONESHOT);
 }
 
+/* Unless it is about to happen anyhow. */
+static void schedule_refill_leisurely(Pool *p) {
+        int armed = SD_EVENT_OFF;
+
+        (void) sd_event_source_get_enabled(p->refill, &armed);
+        if (armed == SD_EVENT_OFF)
+                schedule_refill(p, REFILL_LEISURE_USEC);
+}
+
 static void remove_ready(Pool *p, Member *m) {
         TAILQ_REMOVE(&p->ready, m, entry);
         p->n_ready--;
@@ -78,7 +88,7 @@ static void member_ready(Pool *p, Member *m) {
         p->n_ready++;
         p->backoff = 0;
         tell(p, POOL_MEMBER_READY, m->sandbox);
-        if (!p->filled && p->n_ready >= p->settings.size) {
+        if (!p->filled && p->n_ready >= MIN(p->settings.size, p->target)) { /* less when the machine is strained */
                 p->filled = true;
                 tell(p, POOL_FILLED, NULL);
         }
@@ -262,6 +272,8 @@ Sandbox *pool_take(Pool *p) {
                 /* half of it is out: get ahead of the demand */
                 if (p->n_ready < p->target / 2 && p->target < p->settings.max)
                         set_target(p, MIN(p->target + p->target / 2 + 1, p->settings.max));
+                else if (p->n_ready > p->target / 2)
+                        schedule_refill_leisurely(p);
                 else
                         schedule_refill(p, REFILL_DELAY_USEC);
                 return s;
