@@ -7,16 +7,18 @@
 #include "base/fd.h"
 #include "session/context-internal.h"
 
-/* The socket between us and the driver of an interpreter. It is read only while something is expected: what the code
- * writes there at other times stays in the socket, which does not grow. */
+/* The socket between us and the driver of an interpreter. It is read only while something is expected, and while the
+ * driver takes what we answer: what the code writes there at other times stays in the socket, which does not grow. */
 
 #define READ_SIZE (64U * 1024U)
+#define UNREAD_MAX (64U * 1024U) /* bytes for the driver, while code runs */
 #define END_PATIENCE_USEC (2 * USEC_PER_SEC) /* from the end of the socket to the end of the interpreter */
 
 static bool wants_read(const Context *c) {
         if (c->holds || c->closed)
                 return false;
-        return c->state == CONTEXT_STARTING || (c->run && !run_is_full(c->run));
+        return c->state == CONTEXT_STARTING ||
+               (c->run && !run_is_full(c->run) && (!c->run->begun || c->out_length - c->out_sent < UNREAD_MAX));
 }
 
 static void watch(Context *c) {
@@ -38,6 +40,59 @@ static void give_up(Context *c) {
         c->closed = true;
         exec_kill(c->exec, EXEC_LOST);
         watch(c);
+}
+
+/* --- writing --- */
+
+static int put(Context *c, const char *data, size_t length) {
+        if (c->out_sent > 0 && c->out_sent == c->out_length)
+                c->out_sent = c->out_length = 0;
+        if (c->out_length + length > c->out_size) {
+                char *p = realloc(c->out, c->out_length + length);
+                if (!p)
+                        return -ENOMEM;
+                c->out = p;
+                c->out_size = c->out_length + length;
+        }
+        memcpy(c->out + c->out_length, data, length);
+        c->out_length += length;
+        return 0;
+}
+
+static void flush(Context *c) {
+        while (c->out_sent < c->out_length) {
+                ssize_t n = send(
+                        c->channel, c->out + c->out_sent, c->out_length - c->out_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
+                if (n < 0 && errno == EINTR)
+                        continue;
+                if (n < 0) {
+                        if (errno != EAGAIN)
+                                c->out_sent = c->out_length; /* reading tells of the end */
+                        break;
+                }
+                c->out_sent += (size_t) n;
+        }
+        if (c->out_sent == c->out_length) {
+                free(take_ptr(c->out));
+                c->out_sent = c->out_length = c->out_size = 0;
+        }
+        watch(c);
+}
+
+int context_channel_send(Context *c, const char *word, const char *text) {
+        const char *behind = strcmp(word, "run") == 0 ? c->language->behind : NULL;
+        char head[64];
+        size_t length = strlen(text);
+        int n = snprintf(head, sizeof head, "%s %zu\n", word, length);
+
+        int k = c->channel < 0 ? -ENOTCONN : put(c, head, (size_t) n);
+        if (k == 0)
+                k = put(c, text, length);
+        if (k == 0 && behind)
+                k = put(c, behind, strlen(behind));
+        if (k == 0)
+                flush(c);
+        return k;
 }
 
 /* --- reading --- */
@@ -71,7 +126,15 @@ static int begin(Context *c, const DriverFrame *f) {
 }
 
 static int deliver(Context *c, const DriverFrame *f) {
-        return f->word == DRIVER_DONE ? finish(c, f) : run_take_result(c->run, f);
+        char text[32];
+
+        if (f->word == DRIVER_DONE)
+                return finish(c, f);
+        int k = run_take_result(c->run, f);
+        if (k < 0)
+                return k;
+        (void) snprintf(text, sizeof text, "%llu", (unsigned long long) ++c->run->n_taken);
+        return context_channel_send(c, "taken", text);
 }
 
 static void on_marked(Exec *e, void *userdata) {
@@ -149,58 +212,6 @@ void context_channel_drain(Context *c) {
         }
         while (c->run && c->channel >= 0 && read_some(c, true))
                 ;
-}
-
-/* --- writing --- */
-
-static int put(Context *c, const char *data, size_t length) {
-        if (c->out_sent > 0 && c->out_sent == c->out_length)
-                c->out_sent = c->out_length = 0;
-        if (c->out_length + length > c->out_size) {
-                char *p = realloc(c->out, c->out_length + length);
-                if (!p)
-                        return -ENOMEM;
-                c->out = p;
-                c->out_size = c->out_length + length;
-        }
-        memcpy(c->out + c->out_length, data, length);
-        c->out_length += length;
-        return 0;
-}
-
-static void flush(Context *c) {
-        while (c->out_sent < c->out_length) {
-                ssize_t n = send(
-                        c->channel, c->out + c->out_sent, c->out_length - c->out_sent, MSG_DONTWAIT | MSG_NOSIGNAL);
-                if (n < 0 && errno == EINTR)
-                        continue;
-                if (n < 0) {
-                        if (errno != EAGAIN)
-                                c->out_sent = c->out_length; /* reading tells of the end */
-                        break;
-                }
-                c->out_sent += (size_t) n;
-        }
-        if (c->out_sent == c->out_length) {
-                free(take_ptr(c->out));
-                c->out_sent = c->out_length = c->out_size = 0;
-        }
-        watch(c);
-}
-
-int context_channel_send(Context *c, const char *word, const char *text) {
-        char head[64];
-        size_t length = strlen(text);
-        int n = snprintf(head, sizeof head, "%s %zu\n", word, length);
-
-        int k = c->channel < 0 ? -ENOTCONN : put(c, head, (size_t) n);
-        if (k == 0)
-                k = put(c, text, length);
-        if (k == 0 && c->language->behind)
-                k = put(c, c->language->behind, strlen(c->language->behind));
-        if (k == 0)
-                flush(c);
-        return k;
 }
 
 /* --- opening and closing --- */

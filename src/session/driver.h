@@ -9,7 +9,9 @@
  *
  * A frame is a word, a space, a decimal length and a newline, then so many bytes. To the driver: first its own text,
  * then
- *   env NAME=VALUE, cwd PATH, run CODE, hello (answered with "ready" once it waits)
+ *   run CODE
+ *   hello                answered with "ready" once it waits
+ *   taken COUNT          so many results of the run have come, with all that was printed before them
  * From it:
  *   ready COUNT          it waits; COUNT of runs it has done
  *   begin COUNT          the run of this number begins: from now on it may be interrupted

@@ -50,7 +50,8 @@ struct Run {
         Capture capture[2];
         TAILQ_HEAD(, RunResult) results;
         size_t results_bytes;
-        uint64_t n_results, n_dropped;
+        uint64_t n_results, n_dropped; /* that wait or are kept, that were too much */
+        uint64_t n_taken;              /* that came */
 
         /* what is being told */
         json_t *forms; /* owned: of the next result, or NULL */

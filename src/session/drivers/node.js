@@ -19,24 +19,57 @@
     let running = false;
     let stop = null; // ends what is awaited
 
-    // synchronous: what comes after it must not overtake it
-    const write = (data) => {
-        for (let at = 0; at < data.length;) {
+    // an interrupt may end each of these at any point: what is not sent yet goes first the next time
+    let unsent = Buffer.alloc(0);
+    let results = 0;
+    let taken = 0;
+    const never = new Int32Array(new SharedArrayBuffer(4));
+    const patiently = (call) => {
+        for (;;) {
             try {
-                at += fs.writeSync(3, data, at);
+                return call();
             } catch (error) {
                 if (error.code !== "EAGAIN") {
                     process.exit(0);
                 }
-                Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+                Atomics.wait(never, 0, 0, 0.2);
             }
         }
     };
     const send = (...frames) => {
-        write(Buffer.concat(frames.flatMap(([word, content]) => {
+        unsent = Buffer.concat([unsent, ...frames.flatMap(([word, content]) => {
             const bytes = Buffer.from(String(content));
             return [Buffer.from(`${word} ${bytes.length}\n`), bytes];
-        })));
+        })]);
+        while (unsent.length > 0) {
+            unsent = unsent.subarray(patiently(() => fs.writeSync(3, unsent)));
+        }
+    };
+    const receive = () => {
+        const part = Buffer.alloc(65536);
+        const length = patiently(() => fs.readSync(3, part));
+        if (length === 0) {
+            process.exit(0);
+        }
+        input = Buffer.concat([input, part.subarray(0, length)]);
+    };
+    // the next whole frame, or null
+    const takeFrame = () => {
+        const end = input.indexOf(10);
+        if (end < 0) {
+            return null;
+        }
+        const [word, length] = input.toString("latin1", 0, end).split(" ");
+        const total = end + 1 + Number(length);
+        if (input.length < total) {
+            return null;
+        }
+        const text = input.toString("utf8", end + 1, total);
+        input = input.subarray(total);
+        if (word === "taken") {
+            taken = Number(text);
+        }
+        return [word, text];
     };
 
     const isPlain = (value) => ["string", "number", "boolean"].includes(typeof value) || Array.isArray(value) ||
@@ -50,7 +83,14 @@
                 // a cycle
             }
         }
+        results++;
         send(...frames, ["result", role]);
+        // what is printed next must not overtake it
+        while (taken < results) {
+            while (takeFrame() === null) {
+                receive();
+            }
+        }
     };
 
     // the frames below those of the code are ours
@@ -119,6 +159,7 @@
         };
 
         running = true;
+        results = taken = 0;
         stop = interrupted;
         channel.pause();
         hook.run = () => session.post("Runtime.evaluate",
@@ -137,17 +178,11 @@
 
     function next() {
         while (!running) {
-            const end = input.indexOf(10);
-            if (end < 0) {
+            const frame = takeFrame();
+            if (!frame) {
                 return;
             }
-            const [word, length] = input.toString("latin1", 0, end).split(" ");
-            const total = end + 1 + Number(length);
-            if (input.length < total) {
-                return;
-            }
-            const text = input.toString("utf8", end + 1, total);
-            input = input.subarray(total);
+            const [word, text] = frame;
             if (word === "run") {
                 start(text);
             } else if (word === "hello") {

@@ -4,6 +4,7 @@ import _signal
 import _thread
 import builtins
 import os
+import select
 import sys
 
 
@@ -21,7 +22,7 @@ def driver():
     namespace["__name__"] = "__main__"
     sys.modules["__main__"] = module
     sources = {}
-    state = {"runs": 0, "running": False, "sending": False, "signalled": False}
+    state = {"runs": 0, "running": False, "sending": False, "signalled": False, "results": 0, "taken": 0}
     user_handler = _signal.default_int_handler
     loop = None
 
@@ -31,6 +32,11 @@ def driver():
             state["signalled"] = True
         elif state["running"]:
             user_handler(number, frame)
+
+    def signalled():
+        if state["signalled"]:
+            state["signalled"] = False
+            on_interrupt(_signal.SIGINT, None)
 
     def write(data):
         while data:
@@ -55,9 +61,8 @@ def driver():
             finally:
                 if in_main:
                     state["sending"] = False
-        if in_main and state["signalled"]:
-            state["signalled"] = False
-            on_interrupt(_signal.SIGINT, None)
+        if in_main:
+            signalled()
 
     def flush():
         for stream in (sys.stdout, sys.stderr):
@@ -139,9 +144,22 @@ def driver():
             found["text"] = repr(value)
         return found
 
-    def show(value, role):
+    def tell_result(found, role):
+        """Returns once it has come: what is printed next does not overtake it."""
         flush()
-        send(*forms(value).items(), ("result", role))
+        send(*found.items(), ("result", role))
+        state["results"] += 1
+        if os.getpid() != pid or _thread.get_ident() != main:
+            return
+        while state["taken"] < state["results"]:
+            select.select([channel], [], [])  # may be interrupted
+            state["sending"] = True
+            read_frame()
+            state["sending"] = False
+            signalled()
+
+    def show(value, role):
+        tell_result(forms(value), role)
 
     def display(*values):
         """Shows values as results in every form that they have."""
@@ -158,8 +176,7 @@ def driver():
             figure = pyplot.figure(number)
             image = io.BytesIO()
             figure.savefig(image, format="png", bbox_inches="tight")
-            flush()
-            send(("text", repr(figure)), ("png", image.getvalue()), ("result", "display"))
+            tell_result({"text": repr(figure), "png": image.getvalue()}, "display")
             pyplot.close(figure)
 
     class Figures:
@@ -248,6 +265,7 @@ def driver():
 
     def run(text):
         state["runs"] += 1
+        state["results"] = state["taken"] = 0
         number = state["runs"]
         name = "<run %d>" % number
         sources[name] = text
@@ -288,7 +306,10 @@ def driver():
         while not head.endswith(b"\n"):
             head += read(1)
         word, length = head.split()
-        return word, read(int(length)).decode("utf-8", "surrogateescape")
+        text = read(int(length)).decode("utf-8", "surrogateescape")
+        if word == b"taken":
+            state["taken"] = int(text)
+        return word, text
 
     def serve():
         nonlocal user_handler
