@@ -264,6 +264,7 @@ int zygote_main(void) {
         size_t n_fds;
 
         (void) syscall(SYS_close_range, INIT_ZYGOTE_FD + 1, ~0U, 0);
+        (void) prctl(PR_SET_NAME, INIT_PROCESS_NAME); /* or it has that of a descriptor */
         /* what a shell or nohup(1) had us ignore is not for the sandboxes */
         for (int i = 1; i <= SIGRTMAX; i++)
                 (void) signal(i, SIG_DFL);
