@@ -75,23 +75,50 @@ static unsigned take_inotify(unsigned most) {
         return n;
 }
 
+static unsigned take_signals(unsigned most) {
+        unsigned n = 0;
+        sigset_t all;
+
+        (void) sigfillset(&all);
+        (void) sigprocmask(SIG_SETMASK, &all, NULL);
+        while (n < most && sigqueue(getpid(), SIGRTMIN + 1, (union sigval){ 0 }) == 0)
+                n++;
+        return n;
+}
+
+static unsigned take_queues(unsigned most) {
+        struct {
+                long flags, maxmsg, msgsize, current, reserved[4];
+        } attr = { .maxmsg = 10, .msgsize = 8192 };
+        unsigned n = 0;
+
+        for (; n < most; n++) {
+                char name[32];
+                (void) snprintf(name, sizeof name, "attack-%u", n);
+                if (syscall(SYS_mq_open, name, O_CREAT | O_RDWR, 0600, &attr) < 0)
+                        break;
+        }
+        return n;
+}
+
+/* Part 'a' takes all that it can have of what is counted by user; something has to be left for 'b'. */
 int attack_uid_share(char part) {
+        unsigned most = part == 'a' ? 100000 : 4;
+        unsigned inotify = take_inotify(most * 4), signals = take_signals(most),
+                 queues = take_queues(part == 'a' ? most : 1);
+
         if (part == 'a') {
-                unsigned n = take_inotify(100000);
-                sigset_t all;
-                (void) sigfillset(&all);
-                (void) sigprocmask(SIG_SETMASK, &all, NULL);
-                for (int i = 0; i < 100000; i++) /* and all signals that may wait */
-                        if (sigqueue(getpid(), SIGRTMIN + 1, (union sigval){ 0 }) < 0)
-                                break;
                 ready();
                 wait_for_other();
-                return held("%u inotify instances were taken", n);
+                return held("%u inotify instances, %u signals, %u queues were taken", inotify, signals, queues);
         }
-        unsigned n = take_inotify(16);
-        if (n < 16)
-                hole("%u of 16 inotify instances are left", n);
-        return verdict("16 of 16");
+        if (inotify < 16)
+                hole("%u of 16 inotify instances are left", inotify);
+        if (signals < 4)
+                hole("%u of 4 signals may wait", signals);
+        if (queues < 1)
+                hole("no message queue can be had");
+        return verdict("inotify instances, waiting signals, message queues");
 }
 
 /* --- locks and watches on what is shared --- */

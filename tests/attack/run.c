@@ -29,7 +29,7 @@
 #define VICTIM_FACTOR 3
 #define VICTIM_SLACK_USEC (50 * USEC_PER_MSEC)
 #define DELETE_USEC (5 * USEC_PER_SEC)
-#define REPEATS 40
+#define REPEATS 200
 #define DIFFERENT 6
 #define HEIRS_MAX 24
 
@@ -49,12 +49,12 @@ typedef struct Runner {
         Case cases[256];
         size_t n_cases;
         Health before;
-        unsigned passed, failed, skipped;
+        unsigned passed, failed, skipped, known;
 } Runner;
 
 /* What came of a case. The worst counts. */
 typedef struct Verdict {
-        enum { HELD, SKIPPED, BROKEN } state;
+        enum { HELD, SKIPPED, BROKEN, KNOWN_GAP } state;
         char detail[512];
 } Verdict;
 
@@ -420,7 +420,7 @@ static void check_outside(Runner *x, Verdict *v) {
 }
 
 static void run_case(Runner *x, const Case *c) {
-        static const char *const words[] = { "held", "skipped", "BROKEN" };
+        static const char *const words[] = { "held", "skipped", "BROKEN", "known" };
         static void (*const kinds[])(Runner *, const Case *, Verdict *) = {
                 [ATTACK_SINGLE] = run_single,
                 [ATTACK_FLOOD] = run_flood,
@@ -438,6 +438,9 @@ static void run_case(Runner *x, const Case *c) {
                 kinds[c->kind](x, c, &v);
                 check_outside(x, &v);
         }
+        if (v.state == BROKEN && (c->flags & KNOWN))
+                v.state = KNOWN_GAP;
+        x->known += v.state == KNOWN_GAP;
         x->passed += v.state == HELD;
         x->failed += v.state == BROKEN;
         x->skipped += v.state == SKIPPED;
@@ -586,6 +589,10 @@ int main(int argc, char *argv[]) {
         }
         free(x.image);
         x.server.client = client_free(x.server.client);
-        (void) printf("%u passed, %u failed, %u skipped\n", x.passed, x.failed, x.skipped);
+        if (x.skipped)
+                (void) printf("%u skipped\n", x.skipped);
+        if (x.known)
+                (void) printf("%u known gaps, see SECURITY.md\n", x.known);
+        (void) printf("%u passed, %u failed\n", x.passed, x.failed);
         return n_run == 0 || x.failed > 0;
 }
