@@ -26,7 +26,7 @@ static bool parse_digest(const char *text, size_t length, uint8_t digest[static 
         return true;
 }
 
-static bool name_is_valid(const char *name, size_t length) {
+bool api_key_name_is_valid(const char *name, size_t length) {
         if (length == 0 || length > API_KEY_NAME_MAX)
                 return false;
         for (size_t i = 0; i < length; i++) {
@@ -44,7 +44,7 @@ int api_keys_add(ApiKeys *keys, const char *text, size_t length, Error *error) {
         uint8_t digest[32];
 
         /* What was written stays out of the message: it may be a key that was taken for its digest. */
-        if (!name_is_valid(text, name_length))
+        if (!api_key_name_is_valid(text, name_length))
                 return error_set(error, ERROR_INVALID_VALUE,
                         "expected NAME:SHA256, the name at most %u letters, digits, \"-\", \"_\" and \".\"",
                         API_KEY_NAME_MAX);

@@ -19,6 +19,8 @@ typedef struct ApiKeys {
         size_t n;
 } ApiKeys;
 
+bool api_key_name_is_valid(const char *name, size_t length);
+
 void api_keys_clear(ApiKeys *keys);
 
 /* Adds NAME:SHA256 (of @length bytes). Returns 0, -EINVAL with @error set to what was expected, or -ENOMEM. */

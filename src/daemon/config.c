@@ -46,6 +46,19 @@ static int parse_worker(
         return id_is_valid(value) ? copy_text(value, field) : -EINVAL;
 }
 
+static int parse_names(const ConfSetting *s, const char *value, bool more _unused_, void *field, Error *error _unused_) {
+        assert(s->size == sizeof(char *));
+
+        for (const char *p = value; *p;) {
+                size_t length = strcspn(p, " ");
+                if (!api_key_name_is_valid(p, length))
+                        return -EINVAL;
+                p += length;
+                p += strspn(p, " ");
+        }
+        return copy_text(value, field);
+}
+
 #define MEMBER(m) CONF_MEMBER(Config, m)
 #define DAY (86400 * USEC_PER_SEC)
 
@@ -124,6 +137,10 @@ static const ConfSetting settings[] = {
           .list = true, .secret = true, .fallback = "",
           .expected = "NAME:SHA256, separated by spaces",
           .description = "API keys, each a name and the SHA-256 of the key; without any, nobody needs a key" },
+        { "Auth", "Coordinators", NULL, parse_names, MEMBER(coordinators),
+          .fallback = "",
+          .expected = "names of keys, separated by spaces",
+          .description = "Keys of coordinators, which say for which other key they speak" },
         { "Auth", "AllowAnonymous", NULL, conf_parse_boolean, MEMBER(allow_anonymous),
           .fallback = "no",
           .expected = "yes or no",
@@ -161,6 +178,7 @@ Config *config_free(Config *c) {
 
         api_keys_clear(&c->keys);
         free(c->worker_id);
+        free(c->coordinators);
         free(c->backend);
         free(c->image);
         free(c);

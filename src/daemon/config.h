@@ -30,6 +30,7 @@ typedef struct Config {
 
         /* [Auth] */
         ApiKeys keys;
+        char *coordinators; /* names of keys, separated by blanks */
         bool allow_anonymous;
 
         /* [Http] */

@@ -221,6 +221,7 @@ static int make_parts(Manager *m) {
                 .server = m->server,
                 .started = clock_monotonic(),
         };
+        uuid_make(m->api.fencing_token);
         return 0;
 }
 

@@ -77,7 +77,7 @@ int manager_watch_pressure(Manager *m);
 int manager_standalone(Manager *m);
 
 /* auth.c */
-int manager_authenticate(const char *key, char **owner, void *userdata, Error *error);
+HttpAuthenticate manager_authenticate;
 
 /* image.c */
 int manager_resolve_image(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error);

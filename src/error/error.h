@@ -17,6 +17,7 @@
         E(WRONG_STATE, "WrongState", EBUSY, 409, "Wrong state")                                      \
         E(SESSION_ENDED, "NoSuchSession", EOWNERDEAD, 410, "Session ended")                          \
         E(CONDITION_FAILED, "WrongState", ESTALE, 412, "Condition not met")                          \
+        E(STALE, "WrongState", EREMCHG, 421, "Not this worker any more")                             \
         E(TOO_LARGE, "InvalidArgument", EFBIG, 413, "Too large")                                     \
         E(RANGE, "InvalidArgument", ESPIPE, 416, "Range not satisfiable")                            \
         E(INVALID_VALUE, "InvalidArgument", EINVAL, 422, "Value not accepted")                       \

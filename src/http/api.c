@@ -39,6 +39,7 @@ const HttpRoute http_api_routes[] = {
         { "GET",    "/v1/workers",              0,                 0,               http_worker_list },
         { "POST",   "/v1/workers/{}/drain",     0,                 0,               http_worker_drain },
         { "POST",   "/v1/workers/{}/undrain",   0,                 0,               http_worker_undrain },
+        { "POST",   "/v1/workers/{}/fence",     4 * MIB,           0,               http_worker_fence },
         { 0 },
 };
 /* clang-format on */

@@ -19,6 +19,7 @@ typedef struct HttpApi {
         uint64_t n_created, n_execs; /* since the start */
 
         char incarnation[UUID_TEXT_MAX]; /* another one means that all sessions of before are gone */
+        char fencing_token[UUID_TEXT_MAX]; /* of this process; see http/fleet.h */
         double pressure_memory, pressure_cpu; /* percent of the last 10 s that something waited for it */
 } HttpApi;
 
@@ -40,7 +41,7 @@ HttpHandler http_file_get, http_file_put, http_file_delete, http_file_stat, http
 HttpHandler http_context_create, http_context_list, http_context_show, http_context_delete;
 HttpHandler http_context_interrupt, http_context_restart, http_context_run;
 HttpHandler http_folder_list, http_file_watch;
-HttpHandler http_worker_list, http_worker_drain, http_worker_undrain;
+HttpHandler http_worker_list, http_worker_drain, http_worker_undrain, http_worker_fence;
 
 /* The session that the path's first parameter names and the request may use, or NULL after having answered. */
 Session *http_find_session(HttpRequest *r, HttpApi *api);

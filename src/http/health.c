@@ -25,12 +25,13 @@ HealthStatus http_api_health(const HttpApi *api) {
 }
 
 static json_t *describe(const HttpApi *api, HealthStatus status) {
-        return json_pack("{ss ss sI sI sI sI ss s{sf sf} ss ss}", "status", health_status_text(status), "worker_id", api->worker_id,
+        return json_pack("{ss ss sI sI sI sI ss s{sf sf} ss ss ss}", "status", health_status_text(status), "worker_id", api->worker_id,
                 "pool_size", (json_int_t) pool_target(api->pool), "pool_ready", (json_int_t) pool_n_ready(api->pool),
                 "active_sessions", (json_int_t) session_count(api->sessions), "max_sessions",
                 (json_int_t) session_max(api->sessions), "limits",
                 api->backend->limits_enforced ? "enforced" : "unavailable", "pressure", "memory",
-                api->pressure_memory, "cpu", api->pressure_cpu, "incarnation", api->incarnation, "version", VERSION);
+                api->pressure_memory, "cpu", api->pressure_cpu, "incarnation", api->incarnation, "fencing_token", api->fencing_token,
+                "version", VERSION);
 }
 
 void http_health(HttpRequest *r, void *userdata) {

@@ -137,7 +137,7 @@ static int begin_request(HttpRequest *r, const char *path, const char *version, 
         if (k < 0)
                 return k;
         if (!(r->route->flags & HTTP_ROUTE_OPEN)) {
-                k = s->settings.authenticate(http_head_key(r), &r->owner, s->settings.userdata, error);
+                k = s->settings.authenticate(r, http_head_key(r), &r->owner, s->settings.userdata, error);
                 if (k < 0) {
                         http_request_set_header(r, "WWW-Authenticate", "Bearer");
                         return k;

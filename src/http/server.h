@@ -33,7 +33,7 @@ typedef struct HttpRoute {
 
 /* Who sent the request? Sets @owner (a new string, or NULL for everyone) or @error (-errno is returned).
  * @key: what the client gave, or NULL. */
-typedef int HttpAuthenticate(const char *key, char **owner, void *userdata, Error *error);
+typedef int HttpAuthenticate(const HttpRequest *r, const char *key, char **owner, void *userdata, Error *error);
 
 typedef struct HttpServerSettings {
         const HttpRoute *routes; /* ended by a row without method */

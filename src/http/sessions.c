@@ -2,7 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "http/api.h"
+#include "http/fleet.h"
 
 #define LIST_MAX 1000U
 #define LIST_DEFAULT 100U
@@ -21,6 +21,7 @@ static void answer_created(HttpRequest *r, HttpApi *api, const Session *s, bool 
 
         if (!attached)
                 api->n_created++;
+        http_fleet_add_load(r, api);
         (void) snprintf(location, sizeof location, "/v1/sessions/%s", s->id);
         http_request_set_header(r, "Location", location);
         http_answer_json(r, attached ? 200 : 201, session_describe(s, api->worker_id, attached));
@@ -56,6 +57,8 @@ void http_session_create(HttpRequest *r, void *userdata) {
         const char *body = http_request_body(r, &length);
 
         int k = create_spec_read(&spec, body, length, settings->timeout_max, &error);
+        if (k >= 0)
+                k = http_fleet_session_id(r, spec.id, &error);
         if (k < 0) {
                 http_answer_error(r, &error, k);
                 return;
@@ -226,9 +229,15 @@ static void on_delete_cancelled(HttpRequest *r, void *userdata) {
 
 void http_session_delete(HttpRequest *r, void *userdata) {
         HttpApi *api = userdata;
-        Session *s = http_find_session(r, api);
         Error error = { 0 };
 
+        if (http_request_header(r, HEADER_REVOKE) && !http_request_owner(r) &&
+                id_is_valid(http_request_parameter(r, 0))) {
+                session_revoke(api->sessions, http_request_parameter(r, 0), SESSION_DELETED);
+                http_answer_empty(r, 204);
+                return;
+        }
+        Session *s = http_find_session(r, api);
         if (!s)
                 return;
         PendingDelete *p = calloc(1, sizeof *p);

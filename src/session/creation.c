@@ -61,11 +61,20 @@ static void succeed(Creation *c, Session *s, bool attached) {
 }
 
 static void finish(Creation *c, Sandbox *sandbox, bool from_pool) {
-        Session *s;
+        bool attached;
+        Session *s = session_find_twin(c->manager, &c->spec, c->owner, &attached);
         Error error = { 0 };
 
+        if (s) { /* another request was faster */
+                sandbox_set_owner(sandbox, NULL, NULL);
+                backend_kill(c->manager->backend, sandbox);
+                (void) sandbox_unref(sandbox);
+                succeed(c, s, attached);
+                return;
+        }
         int r = session_new(c->manager, &c->spec, c->owner, sandbox, from_pool, &s);
         if (r < 0) {
+                sandbox_set_owner(sandbox, NULL, NULL);
                 backend_kill(c->manager->backend, sandbox);
                 (void) sandbox_unref(sandbox);
                 (void) error_set_errno(&error, r);
@@ -80,12 +89,6 @@ static void on_sandbox(Sandbox *s, void *userdata) {
         Error error = { 0 };
 
         if (s->state == SANDBOX_READY) {
-                /* another request with the same key may have been faster */
-                Session *twin = c->spec.key ? session_find_key(c->manager, c->owner, c->spec.key) : NULL;
-                if (twin) {
-                        succeed(c, twin, true);
-                        return;
-                }
                 c->sandbox = NULL;
                 c->manager->n_starting--;
                 finish(c, s, false);
@@ -225,14 +228,14 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
         Error full = { 0 };
 
         *ret_attached = false;
-        if (spec->key) {
-                Session *twin = session_find_key(m, owner, spec->key);
-                if (twin) {
-                        *ret_session = twin;
-                        *ret_attached = true;
-                        return 0;
-                }
+        Session *twin = session_find_twin(m, spec, owner, ret_attached);
+        if (twin) {
+                *ret_session = twin;
+                return 0;
         }
+        Session *unused;
+        if (spec->id[0] && session_find(m, spec->id, NULL, &unused, NULL) == -EOWNERDEAD)
+                return error_set(error, ERROR_SESSION_ENDED, "The session has been given up before it was created.");
         int r = m->resolve(spec->image ? spec->image : m->settings.image, sandbox_spec.image, m->userdata, error);
         if (r < 0)
                 return r;

@@ -68,6 +68,8 @@ int session_new(
         SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret);
 /* May there be one more? @before: how many wait for a place and were here before. */
 int session_check_capacity(SessionManager *m, unsigned before, Error *error);
+/* The session with @spec's id, or with its key and owner: somebody was faster. NULL: there is none. */
+Session *session_find_twin(SessionManager *m, const CreateSpec *spec, const char *owner, bool *ret_attached);
 Session *session_find_key(SessionManager *m, const char *owner, const char *key);
 /* An empty one with one reference. */
 Session *session_alloc(SessionManager *m);

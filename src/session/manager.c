@@ -245,6 +245,21 @@ static char *make_key_index(const char *owner, const char *key) {
         return asprintf(&text, "%s\n%s", owner ? owner : "", key) < 0 ? NULL : text;
 }
 
+Session *session_find_twin(SessionManager *m, const CreateSpec *spec, const char *owner, bool *ret_attached) {
+        Session *s = NULL;
+
+        if (spec->id[0])
+                HASH_FIND(by_id, m->by_id, spec->id, strlen(spec->id), s);
+        if (s && (s->owner && owner ? strcmp(s->owner, owner) == 0 : s->owner == owner)) {
+                *ret_attached = false; /* the same request once more */
+                return s;
+        }
+        s = spec->key ? session_find_key(m, owner, spec->key) : NULL;
+        if (s)
+                *ret_attached = true;
+        return s;
+}
+
 Session *session_find_key(SessionManager *m, const char *owner, const char *key) {
         _cleanup_free_ char *index = make_key_index(owner, key);
         Session *s = NULL;
@@ -378,7 +393,10 @@ int session_new(
         s->created = clock_realtime();
         s->limits = spec->limits;
         s->from_pool = from_pool;
-        uuid_make(s->id);
+        if (spec->id[0])
+                memcpy(s->id, spec->id, sizeof s->id);
+        else
+                uuid_make(s->id);
         int r = copy_text(&s->owner, owner);
         if (r == 0)
                 r = copy_text(&s->image, spec->image ? spec->image : m->settings.image);
@@ -419,6 +437,18 @@ static void remember(SessionManager *m, const char *id, const char *owner, Sessi
                 HASH_DEL(m->ended, oldest);
                 (void) ended_free(oldest);
         }
+}
+
+void session_revoke(SessionManager *m, const char *id, SessionEndReason reason) {
+        EndedSession *e = NULL;
+        Session *s = NULL;
+
+        HASH_FIND(by_id, m->by_id, id, strlen(id), s);
+        HASH_FIND_STR(m->ended, id, e);
+        if (s)
+                session_end(s, reason);
+        else if (!e)
+                remember(m, id, NULL, reason);
 }
 
 /* What former workers left: those that nobody ended died with them, unless they are found again. */

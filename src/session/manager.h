@@ -69,6 +69,9 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
         Session **ret_session, bool *ret_attached, Creation **ret_creation, Error *error);
 void creation_cancel(Creation *c);
 
+/* Ends the session @id, or sees to it that none of this id will be created: its maker has lost interest. */
+void session_revoke(SessionManager *m, const char *id, SessionEndReason reason);
+
 /* Finds a session that @owner may use (NULL: all). Returns 0, or -ENOENT (unknown, not @owner's) or -EOWNERDEAD (it has
  * ended, @error says why) with @error set. @ret: borrowed. */
 int session_find(SessionManager *m, const char *id, const char *owner, Session **ret, Error *error);

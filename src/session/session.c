@@ -308,6 +308,8 @@ json_t *session_describe(const Session *s, const char *worker_id, bool attached)
         r |= json_object_set_new_nocheck(j, "timeout", describe_seconds(s->timeout));
         if (s->key)
                 r |= json_object_set_new_nocheck(j, "key", json_string_nocheck(s->key));
+        if (s->owner)
+                r |= json_object_set_new_nocheck(j, "owner", json_string(s->owner));
         r |= json_object_set_new_nocheck(j, "metadata", s->metadata ? json_incref(s->metadata) : json_object());
         r |= json_object_set_new_nocheck(j, "network", json_string_nocheck("none"));
         r |= json_object_set_new_nocheck(j, "limits", describe_limits(&s->limits));

@@ -16,6 +16,7 @@
 #define WAIT_MAX (300 * USEC_PER_SEC)
 
 typedef struct CreateSpec {
+        char id[UUID_TEXT_MAX]; /* that the session gets, chosen by a coordinator, or "": a new one */
         char *key; /* of create-or-attach, or NULL */
         char *image;
         usec_t timeout;   /* 0: the default */

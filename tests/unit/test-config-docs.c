@@ -103,11 +103,13 @@ static void sample_without_its_comment_signs_is_what_holds_anyway(void **state) 
         free(c->worker_id);
         free(c->backend);
         free(c->image);
+        free(c->coordinators);
+        c->coordinators = d->coordinators;
         c->worker_id = d->worker_id;
         c->backend = d->backend;
         c->image = d->image;
         assert_memory_equal(c, d, sizeof *c);
-        c->worker_id = c->backend = c->image = NULL;
+        c->worker_id = c->backend = c->image = c->coordinators = NULL;
 }
 
 static void defaults_file_has_every_variable(void **state) {
