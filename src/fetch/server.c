@@ -91,12 +91,16 @@ int fetch_server_new(Fetcher *f, const char *url, FetchServer **ret) {
 
 FetchServer *fetch_server_free(FetchServer *s) {
         FetchHandle *h;
+        Fetch *f;
 
         if (!s)
                 return NULL;
         TAILQ_FOREACH(h, &s->fetcher->spare, entry)
         if (h->server == s)
                 h->server = NULL;
+        TAILQ_FOREACH(f, &s->fetcher->active, entry) /* over, but not freed yet */
+        if (f->handle->server == s)
+                f->handle->server = NULL;
         free(s->connect_to);
         free(s->url);
         free(s->host);

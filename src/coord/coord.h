@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <sys/queue.h>
+#include <systemd/sd-event.h>
+
+#include "coord/config.h"
+#include "coord/fleet.h"
+#include "coord/sessions.h"
+#include "http/server.h"
+#include "store/store.h"
+
+/* The coordinator: everything put together. */
+
+typedef struct CoordOptions {
+        const char *root;      /* prefix of configuration paths, "" normally */
+        const char *listen[8]; /* ADDR:PORT or unix:/PATH, instead of what the service manager passes */
+        size_t n_listen;
+} CoordOptions;
+
+typedef struct CoordCounters {
+        uint64_t created, attached;
+        uint64_t create_retries; /* on another worker, within one request */
+        uint64_t proxied;
+        uint64_t broken; /* requests that a worker did not answer to the end */
+        uint64_t asked;  /* sessions that all workers were asked for */
+} CoordCounters;
+
+typedef struct Coordinator {
+        CoordOptions options;
+        sd_event *event;
+        CoordConfig *config;
+        HttpServer *server;
+        Fetcher *fetcher;
+        Fleet *fleet;
+        Sessions *sessions;
+        Store *store;
+        struct Revocations *revocations;
+        struct Discover *discover;
+        LIST_HEAD(, Recording) recordings; /* on their way to the store */
+        sd_event_source *catch_up;
+        CoordCounters counters;
+        usec_t started;          /* monotonic */
+        usec_t questions_second; /* in which @n_questions were asked */
+        unsigned n_questions;
+
+        TAILQ_HEAD(, Job) jobs; /* all that goes on for clients or by itself */
+        unsigned n_jobs;
+        sd_event_source *tick, *deadline_source, *status_source;
+        char status[160];
+        bool ready, stopping;
+} Coordinator;
+
+/* Something that takes a while: ended with the coordinator, if it has not ended by itself. */
+typedef struct Job Job;
+struct Job {
+        Coordinator *coord;    /* borrowed */
+        void (*end)(Job *job); /* frees it; no answer can be given any more */
+        TAILQ_ENTRY(Job) entry;
+};
+
+void job_begin(Coordinator *c, Job *job, void (*end)(Job *job));
+void job_done(Job *job);
+
+/* Runs a coordinator until it is told to stop. Returns the exit status. */
+int coord_main(const CoordOptions *options);
+
+/* listen.c: takes what the service manager passed, or opens sockets. Returns 0 or -errno, having logged. */
+int coord_listen(Coordinator *c);
+
+/* auth.c */
+HttpAuthenticate coord_authenticate;
+
+/* events.c: what happens, for the log and the service manager */
+void coord_on_fleet(Fleet *f, FleetEvent event, Worker *w, void *userdata);
+void coord_update_status(Coordinator *c);
+
+/* routes.c: what there is; @userdata of handlers is the Coordinator */
+extern const HttpRoute coord_routes[];
+
+HttpHandler coord_health, coord_metrics, coord_worker_list, coord_worker_drain, coord_worker_undrain;
+HttpHandler coord_session_create, coord_session_list, coord_session, coord_session_proxy;

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "coord/create.h"
+#include "coord/record.h"
+#include "coord/revoke.h"
+
+#define CLAIM_LIFE_USEC (90 * USEC_PER_SEC) /* longer than the attempts; beyond that its maker is gone */
+#define CLAIM_PATIENCE_USEC (20 * USEC_PER_SEC)
+#define RETRY_USEC (25 * USEC_PER_MSEC)
+#define LIFE_MARGIN_USEC (5 * USEC_PER_SEC) /* an entry outlives its session a little */
+
+/* Under the name key:OWNER:KEY the store has "claim TOKEN" while a session is being made, then "session ID WORKER". Who
+ * replaces the one by the other, or takes over what is left of a lost worker, does so only if it is still what it
+ * saw. */
+
+static int entry_name(const Create *x, char name[static STORE_NAME_MAX]) {
+        int n = snprintf(name, STORE_NAME_MAX, "key:%s:%s", x->owner ? x->owner : "", x->key);
+
+        return n < 0 || (size_t) n >= STORE_NAME_MAX ? -ENAMETOOLONG : 0;
+}
+
+static void forget_entry(Create *x) {
+        free(x->claim);
+        free(x->held);
+        x->claim = x->held = NULL;
+        x->claimed = false;
+}
+
+static void fail_busy(Create *x) {
+        Error error = { 0 };
+        int r = error_set_field(
+                &error, ERROR_NO_CAPACITY, "key", NULL, "Another request creates the session of this key.");
+
+        error.retry_after = 1;
+        create_fail(x, &error, r);
+}
+
+static void fail_lost(Create *x, const char *worker) {
+        Error error = { 0 };
+        int r = error_set_field(&error, ERROR_WORKER_LOST, "key", NULL,
+                "Worker %s, which has the session of this key, cannot be reached now.", worker);
+
+        error.retry_after = 1;
+        create_fail(x, &error, r);
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
+        Create *x = userdata;
+
+        (void) source;
+        (void) usec;
+        x->timer = sd_event_source_disable_unref(x->timer);
+        create_claim(x);
+        return 0;
+}
+
+static void retry(Create *x) {
+        if (clock_monotonic() > x->started + CLAIM_PATIENCE_USEC ||
+                sd_event_add_time_relative(
+                        x->job.coord->event, &x->timer, CLOCK_MONOTONIC, RETRY_USEC, USEC_PER_MSEC, on_retry, x) < 0)
+                fail_busy(x);
+}
+
+/* --- a session that is there already --- */
+
+/* To the worker that has the session: it attaches, or makes a new one when that has ended. */
+static void pin(Create *x, Worker *w) {
+        x->pinned = w;
+        create_try(x);
+}
+
+void create_unpin(Create *x, Worker *w, unsigned status) {
+        KnownSession *k = sessions_find_key(x->job.coord->sessions, x->owner, x->key);
+
+        if (status == 421) {
+                /* it is another token: what it holds will be known soon */
+                if (!x->claimed)
+                        forget_entry(x);
+                retry(x);
+                return;
+        }
+        if (status != 503) {
+                fail_lost(x, worker_name(w)); /* it may be there: no second one is made */
+                return;
+        }
+        if (k && k->worker == w)
+                sessions_drop(k);
+        if (x->claimed || !x->held)
+                create_try(x);
+        else
+                create_claim(x);
+}
+
+static void use_entry(Create *x, const char *text) {
+        char session[SESSION_ID_MAX + 1], worker[ID_MAX + 1];
+        Coordinator *c = x->job.coord;
+
+        if (strncmp(text, "claim ", 6) == 0) {
+                retry(x); /* another request is at it */
+                return;
+        }
+        x->held = strdup(text);
+        if (!x->held) {
+                Error error = { 0 };
+                create_fail(x, &error, -ENOMEM);
+                return;
+        }
+        if (sscanf(text, "session %64[a-z0-9-] %64[a-z0-9-]", session, worker) != 2) {
+                create_claim(x); /* garbage is replaced */
+                return;
+        }
+        Worker *w = fleet_find(c->fleet, worker);
+        if (w && worker_is_reachable(w))
+                pin(x, w);
+        else if (w ? w->given_up : clock_monotonic() > c->started + c->config->give_up) {
+                /* its session is nobody's any more, and must not be served when the worker comes back */
+                give_away(c, session, worker);
+                create_claim(x);
+        } else
+                fail_lost(x, worker);
+}
+
+/* What is known here counts: the store is away, or has been emptied. */
+static void use_own_knowledge(Create *x) {
+        KnownSession *k = sessions_find_key(x->job.coord->sessions, x->owner, x->key);
+
+        if (!k || k->lost)
+                create_try(x);
+        else if (k->worker && worker_is_reachable(k->worker))
+                pin(x, k->worker);
+        else if (k->worker && !k->worker->given_up)
+                fail_lost(x, worker_name(k->worker));
+        else {
+                give_away(x->job.coord, k->id, k->worker ? k->worker->id : k->former);
+                create_try(x);
+        }
+}
+
+static void on_claimed(const StoreReply *reply, void *userdata) {
+        Create *x = userdata;
+
+        x->store_call = NULL;
+        switch (reply->result) {
+        case 0:
+                x->claimed = true;
+                if (x->held)
+                        create_try(x); /* what was there is settled */
+                else
+                        use_own_knowledge(x);
+                return;
+        case -EEXIST:
+                forget_entry(x);
+                use_entry(x, reply->text);
+                return;
+        case -ENOENT: /* what was to be replaced has gone meanwhile */
+                forget_entry(x);
+                create_claim(x);
+                return;
+        default:
+                forget_entry(x);
+                use_own_knowledge(x);
+        }
+}
+
+void create_claim(Create *x) {
+        Store *s = x->job.coord->store;
+        char name[STORE_NAME_MAX];
+        Error error = { 0 };
+
+        if (!s->available || x->claimed) {
+                use_own_knowledge(x);
+                return;
+        }
+        free(x->claim);
+        int r = asprintf(&x->claim, "claim %s", x->claim_id) < 0 ? -ENOMEM : entry_name(x, name);
+        if (r == -ENOMEM)
+                x->claim = NULL;
+        if (r >= 0)
+                r = s->ops->swap(s, name, x->held, x->claim, CLAIM_LIFE_USEC, on_claimed, x, &x->store_call);
+        if (r < 0)
+                create_fail(x, &error, r);
+}
+
+/* --- the outcome --- */
+
+static void on_settled(const StoreReply *reply, void *userdata) {
+        Create *x = userdata;
+
+        x->store_call = NULL;
+        forget_entry(x);
+        if (reply->result != -EEXIST) {
+                create_finish(x);
+                return;
+        }
+        /* somebody else took the key over: ours is one too many */
+        recording_detach(x->recording);
+        x->recording = NULL;
+        KnownSession *k = sessions_find(x->job.coord->sessions, x->session_id);
+        if (k && strncmp(reply->text, "session ", 8) == 0 && strstr(reply->text, k->id)) {
+                create_finish(x); /* no: another request attached to the same */
+                return;
+        }
+        if (k && k->worker && x->status == 201) {
+                revoke_session(x->job.coord->revocations, k->worker->id, k->id);
+                record_drop(x->job.coord, k->id);
+                sessions_drop(k);
+        }
+        free(x->answer);
+        x->answer = NULL;
+        x->n_tried = 0;
+        uuid_make(x->claim_id);
+        retry(x);
+}
+
+void create_settle(Create *x, const KnownSession *k) {
+        Store *s = x->job.coord->store;
+        char name[STORE_NAME_MAX], entry[160];
+        usec_t now = clock_realtime(), life = (k->expires > now ? k->expires - now : 0) + LIFE_MARGIN_USEC;
+
+        if (!x->key || !s->available || entry_name(x, name) < 0) {
+                create_finish(x);
+                return;
+        }
+        (void) snprintf(entry, sizeof entry, "session %s %s", k->id, k->worker->id);
+        if (s->ops->swap(s, name, x->claimed ? x->claim : x->held, entry, life, on_settled, x, &x->store_call) < 0)
+                create_finish(x);
+}
+
+void create_release(Create *x) {
+        Store *s = x->job.coord->store;
+        char name[STORE_NAME_MAX];
+
+        if (x->key && x->claimed && entry_name(x, name) >= 0)
+                (void) s->ops->swap(s, name, x->claim, NULL, 0, NULL, NULL, NULL);
+        forget_entry(x);
+}

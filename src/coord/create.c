@@ -1,0 +1,332 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "coord/create.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "coord/find.h"
+#include "coord/record.h"
+#include "coord/revoke.h"
+#include "spec/create.h"
+
+#define TARGET "/v1/sessions"
+#define TRY_PATIENCE_USEC (12 * USEC_PER_SEC)   /* a worker has ten for a sandbox that it has to make first */
+#define SETTLE_PATIENCE_USEC (3 * USEC_PER_SEC) /* for a first worker */
+#define SETTLE_STEP_USEC (50 * USEC_PER_MSEC)
+
+static Create *create_free(Create *x) {
+        if (!x)
+                return NULL;
+        x->call = call_free(x->call);
+        x->timer = sd_event_source_disable_unref(x->timer);
+        if (x->store_call)
+                (void) x->job.coord->store->ops->cancel(x->store_call);
+        recording_detach(x->recording);
+        create_release(x);
+        job_done(&x->job);
+        json_decref(x->spec);
+        free(x->owner);
+        free(x->body);
+        free(x->patient_body);
+        free(x->answer);
+        free(x);
+        return NULL;
+}
+DEFINE_CLEANUP(Create, create_free);
+
+void create_fail(Create *x, Error *error, int result) {
+        HttpRequest *r = x->request;
+
+        (void) create_free(x);
+        http_answer_error(r, error, result);
+}
+
+static void on_cancelled(HttpRequest *r, void *userdata) {
+        Create *x = userdata;
+
+        (void) r;
+        if (x->call) {
+                x->call->worker->n_pending--;
+                revoke_session(x->job.coord->revocations, x->call->worker->id, x->id);
+        }
+        (void) create_free(x);
+}
+
+/* --- the answer --- */
+
+/* "READY SIZE ACTIVE MAX": how the worker is now, which is newer than its last report. */
+static void take_load(Worker *w, const char *load) {
+        unsigned ready, size, active, max;
+
+        if (load && sscanf(load, "%9u %9u %9u %9u", &ready, &size, &active, &max) == 4) {
+                w->report.pool_ready = ready;
+                w->report.pool_size = size;
+                w->report.active_sessions = active;
+                w->report.max_sessions = max;
+        } else
+                worker_session_added(w, true);
+}
+
+void create_finish(Create *x) {
+        if (x->recording || x->store_call)
+                return; /* the answer waits for it */
+
+        HttpRequest *r = x->request;
+        char *answer = take_ptr(x->answer);
+        size_t length = x->answer_length;
+        unsigned status = x->status;
+
+        http_request_set_header(r, "Location", x->location);
+        (void) create_free(x);
+        http_answer_bytes(r, status, "application/json", answer, length);
+}
+
+static void on_recorded(void *userdata) {
+        Create *x = userdata;
+
+        x->recording = NULL;
+        create_finish(x);
+}
+
+static void succeed(Create *x, Call *c, Worker *w) {
+        Coordinator *coord = x->job.coord;
+        _cleanup_json_ json_t *j = json_loadb(c->body ? c->body : "", c->body_used, JSON_REJECT_DUPLICATES, NULL);
+        KnownSession *k;
+        Error error = { 0 };
+
+        x->status = call_status(c);
+        if (!j || learn_session(coord, w, x->owner, j, &k) < 0) {
+                revoke_session(coord->revocations, w->id, x->id);
+                x->call = call_free(c);
+                create_fail(x, &error,
+                        error_set(&error, ERROR_WORKER_LOST, "Worker %s answered nonsense.", worker_name(w)));
+                return;
+        }
+        if (x->status == 201) {
+                coord->counters.created++;
+                take_load(w, call_header(c, HEADER_LOAD));
+        } else
+                coord->counters.attached++;
+        (void) snprintf(x->session_id, sizeof x->session_id, "%s", k->id);
+        (void) snprintf(x->location, sizeof x->location, TARGET "/%s", k->id);
+        x->answer = take_ptr(c->body);
+        x->answer_length = c->body_used;
+        x->call = call_free(c);
+        x->recording = record_put(coord, k, x->answer, on_recorded, x);
+        create_settle(x, k);
+}
+
+/* What the worker refuses is the answer, as it is. */
+static void pass_on(Create *x, Call *c) {
+        HttpRequest *r = x->request;
+        unsigned status = call_status(c);
+        char *body = take_ptr(c->body);
+        size_t length = c->body_used;
+        const char *type = call_header(c, "Content-Type"), *retry = call_header(c, "Retry-After");
+
+        if (retry)
+                http_request_set_header(r, "Retry-After", retry);
+        if (type)
+                http_request_set_header(r, "Content-Type", type);
+        (void) create_free(x);
+        if (length == 0) {
+                free(body);
+                http_answer_empty(r, status);
+        } else
+                http_answer_bytes(r, status, NULL, body, length);
+}
+
+/* --- attempts --- */
+
+/* Was the attempt that is over now at the one worker that has the key's session? */
+static bool take_pinned(Create *x) {
+        bool pinned = x->is_pinned;
+
+        x->is_pinned = false;
+        return pinned;
+}
+
+/* Is there nobody else to ask? */
+static bool is_last(const Create *x) {
+        if (x->waiting)
+                return true;
+        return !x->patient_body && (x->n_tried == CREATE_TRIES_MAX || x->n_tried >= fleet_n_ready(x->job.coord->fleet));
+}
+
+static void on_answer(Call *c, int result, void *userdata) {
+        Create *x = userdata;
+        Coordinator *coord = x->job.coord;
+        Worker *w = c->worker;
+        unsigned status = result == 0 ? call_status(c) : 0;
+        bool pinned = take_pinned(x);
+
+        w->n_pending--;
+        if (status == 201 || status == 200) {
+                succeed(x, c, w);
+                return;
+        }
+        if (result < 0 || status == 421)
+                worker_doubt(w);
+        else if (status != 503 || (!pinned && is_last(x))) {
+                pass_on(x, c);
+                return;
+        }
+        if (result < 0 && c->was_sent)
+                revoke_session(coord->revocations, w->id, x->id); /* it may have been made */
+        x->call = call_free(c);
+        coord->counters.create_retries++;
+        if (pinned)
+                create_unpin(x, w, status);
+        else
+                create_try(x);
+}
+
+static int ask_worker(Create *x, Worker *w, Error *error) {
+        CallRequest q = { .method = "POST", .target = TARGET };
+        size_t length;
+
+        uuid_make(x->id);
+        int r = outgoing_make(&x->head, x->job.coord, x->request, w, error);
+        if (r >= 0 && outgoing_add(&x->head, HEADER_SESSION, x->id) < 0)
+                r = error_set(error, ERROR_HEADERS_TOO_LARGE, "The request has too many headers.");
+        if (r < 0)
+                return r;
+        q.headers = x->head.headers;
+        q.n_headers = x->head.n;
+        q.body = x->waiting ? x->patient_body : x->body;
+        if (q.body)
+                q.body_size = strlen(q.body);
+        else {
+                q.body = http_request_body(x->request, &length);
+                q.body_size = length;
+        }
+        q.patience = TRY_PATIENCE_USEC + (x->waiting ? (usec_t) (x->wait * USEC_PER_SEC) : 0);
+        r = call_start(w, &q, on_answer, x, &x->call);
+        if (r >= 0)
+                w->n_pending++;
+        return r;
+}
+
+static int refuse_none(const Create *x, Error *error) {
+        int r = error_set(error, ERROR_NO_CAPACITY, "%s",
+                x->n_tried > 0                             ? "No worker can take the session now."
+                : fleet_first(x->job.coord->fleet) == NULL ? "There are no workers."
+                                                           : "No worker can be reached now.");
+
+        error->retry_after = 1;
+        return r;
+}
+
+static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
+        (void) source;
+        (void) usec;
+        create_try(userdata);
+        return 0;
+}
+
+/* Waits for a first worker, for a moment: after a start, or when the only one is restarted. */
+static bool wait_for_worker(Create *x) {
+        if (x->n_tried > 0 || clock_monotonic() > x->started + SETTLE_PATIENCE_USEC)
+                return false;
+        if (!x->timer)
+                return sd_event_add_time_relative(x->job.coord->event, &x->timer, CLOCK_MONOTONIC, SETTLE_STEP_USEC,
+                               USEC_PER_MSEC, on_timer, x) >= 0;
+        return sd_event_source_set_time_relative(x->timer, SETTLE_STEP_USEC) >= 0 &&
+               sd_event_source_set_enabled(x->timer, SD_EVENT_ONESHOT) >= 0;
+}
+
+void create_try(Create *x) {
+        Fleet *fleet = x->job.coord->fleet;
+        Worker *tried[CREATE_TRIES_MAX] = { 0 }, *w = x->pinned;
+        Error error = { 0 };
+        size_t n = 0;
+        int r;
+
+        for (size_t i = 0; i < x->n_tried; i++) {
+                Worker *t = fleet_find(fleet, x->tried[i]);
+                if (t)
+                        tried[n++] = t;
+        }
+        x->is_pinned = w != NULL;
+        x->pinned = NULL;
+        if (!w && x->n_tried < CREATE_TRIES_MAX)
+                w = fleet_choose(fleet, tried, n);
+        if (!w && n > 0 && x->patient_body && !x->waiting) {
+                /* all are full: the client waits at the best of them */
+                x->waiting = true;
+                w = fleet_choose(fleet, NULL, 0);
+        }
+        if (!w && wait_for_worker(x))
+                return;
+        if (!w) {
+                r = refuse_none(x, &error);
+                create_fail(x, &error, r);
+                return;
+        }
+        if (x->n_tried < CREATE_TRIES_MAX)
+                memcpy(x->tried[x->n_tried++], w->id, sizeof w->id);
+        r = ask_worker(x, w, &error);
+        if (r < 0)
+                create_fail(x, &error, r);
+}
+
+/* --- the request --- */
+
+static int remake_body(Create *x) {
+        x->patient_body = json_dumps(x->spec, JSON_COMPACT);
+        if (json_object_del(x->spec, "wait") < 0)
+                return -ENOMEM;
+        x->body = json_dumps(x->spec, JSON_COMPACT);
+        return x->body && x->patient_body ? 0 : -ENOMEM;
+}
+
+static bool key_is_valid(const char *key) {
+        size_t n = strlen(key);
+
+        return n > 0 && n <= 64 &&
+               strspn(key, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-") == n;
+}
+
+/* Only what decides where it goes is looked at; the worker looks at the rest, and at this again. */
+static int read_spec(Create *x, Error *error) {
+        size_t length;
+        const char *body = http_request_body(x->request, &length);
+
+        if (length == 0)
+                return 0;
+        int r = json_read_object(body, length, &x->spec, error);
+        if (r < 0)
+                return r;
+        const char *key = json_string_value(json_object_get(x->spec, "key"));
+        if (key && key_is_valid(key))
+                x->key = key;
+        x->wait = json_number_value(json_object_get(x->spec, "wait"));
+        x->wait = x->wait > 0 && x->wait <= WAIT_MAX / (double) USEC_PER_SEC ? x->wait : 0;
+        return x->wait > 0 ? remake_body(x) : 0;
+}
+
+void coord_session_create(HttpRequest *r, void *userdata) {
+        Coordinator *c = userdata;
+        const char *owner = http_request_owner(r);
+        Error error = { 0 };
+
+        Create *x = calloc(1, sizeof *x);
+        if (!x) {
+                http_answer_error(r, &error, -ENOMEM);
+                return;
+        }
+        x->request = r;
+        x->started = clock_monotonic();
+        uuid_make(x->claim_id);
+        job_begin(c, &x->job, NULL);
+        int k = owner && !(x->owner = strdup(owner)) ? -ENOMEM : read_spec(x, &error);
+        if (k < 0) {
+                create_fail(x, &error, k);
+                return;
+        }
+        http_request_defer(r, on_cancelled, x);
+        if (x->key)
+                create_claim(x);
+        else
+                create_try(x);
+}

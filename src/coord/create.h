@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "coord/call.h"
+#include "coord/coord.h"
+#include "coord/outgoing.h"
+#include "spec/json.h"
+#include "store/store.h"
+
+/* Making a session: a worker is chosen; when it cannot, another, within the same request. One session results: each
+ * attempt says which id its session gets, and one whose outcome is not known is taken back.
+ *
+ *   create.c          the request, its attempts, the answer
+ *   create-key.c      who may create the session of a key: one at a time, over all coordinators
+ */
+
+#define CREATE_TRIES_MAX 4U
+
+typedef struct Create {
+        Job job;
+        HttpRequest *request; /* NULL: the client has gone; what comes of it is taken back */
+        char *owner;          /* owned, or NULL */
+        json_t *spec;         /* owned: what the client sent, or NULL */
+        char *patient_body;   /* owned: what is sent by the last attempt, when the client waits for capacity */
+        char *body;           /* owned: what is sent otherwise, or NULL: what came */
+        const char *key;      /* borrowed from @spec, or NULL */
+        double wait;          /* seconds that the client is ready to wait for capacity */
+        bool waiting;         /* the last attempt: the worker may take that long */
+        Outgoing head;
+
+        Call *call;
+        Worker *pinned; /* borrowed, for the next attempt: the one that has the key's session */
+        bool is_pinned; /* the attempt that goes on */
+        char tried[CREATE_TRIES_MAX][ID_MAX + 1];
+        size_t n_tried;
+        char id[UUID_TEXT_MAX]; /* of the session that the attempt makes, if it does */
+        usec_t started;
+        sd_event_source *timer;
+
+        /* create-key.c */
+        StoreCall *store_call;
+        struct Recording *recording;
+        char claim_id[UUID_TEXT_MAX];
+        bool claimed; /* what is under the key is our @claim */
+        char *claim;  /* owned, or NULL */
+        char *held;   /* owned: what was there, or NULL */
+        char *answer; /* owned: to be given when the store has the record */
+        size_t answer_length;
+        unsigned status;
+        char session_id[SESSION_ID_MAX + 1], location[96];
+} Create;
+
+void create_fail(Create *x, Error *error, int result); /* frees it */
+/* Chooses a worker and asks it. */
+void create_try(Create *x);
+
+/* create-key.c: makes sure that nobody else creates a session of the same key, then goes on with create_try(). */
+void create_claim(Create *x);
+/* An attempt at the worker that has, or had, the key's session failed; @status: of its answer, 0 for none. */
+void create_unpin(Create *x, Worker *w, unsigned status);
+/* What is under the key becomes the session's; then create_finish(). */
+void create_settle(Create *x, const KnownSession *k);
+/* Nothing came of it. */
+void create_release(Create *x);
+
+/* create.c: the answer is there, and nothing is to be done before it is given but what is still on its way. */
+void create_finish(Create *x);

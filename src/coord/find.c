@@ -1,0 +1,166 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "coord/find.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "coord/ask.h"
+#include "coord/record.h"
+#include "spec/json.h"
+
+#define EXPIRES_FALLBACK (24 * 3600 * USEC_PER_SEC) /* of a session that does not say */
+
+struct Finding {
+        Job job;
+        FindDone *done;
+        void *userdata;
+        char *owner; /* owned or NULL */
+        Ask *ask;
+        char id[SESSION_ID_MAX + 1];
+};
+
+Finding *finding_free(Finding *f) {
+        if (!f)
+                return NULL;
+        f->ask = ask_free(f->ask);
+        job_done(&f->job);
+        free(f->owner);
+        free(f);
+        return NULL;
+}
+
+/* --- what workers say --- */
+
+/* Microseconds since 1970 of "2026-01-31T12:00:00.000Z", or 0. */
+static usec_t read_timestamp(const char *text) {
+        struct tm tm = { 0 };
+        unsigned milliseconds = 0;
+        const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
+
+        if (!rest || (sscanf(rest, ".%3uZ", &milliseconds) != 1 && strcmp(rest, "Z") != 0))
+                return 0;
+        time_t seconds = timegm(&tm);
+        return seconds < 0 ? 0 : (usec_t) seconds * USEC_PER_SEC + milliseconds * USEC_PER_MSEC;
+}
+
+int learn_session(Coordinator *c, Worker *w, const char *owner, const json_t *object, KnownSession **ret) {
+        const char *id = json_string_value(json_object_get(object, "session_id")),
+                   *key = json_string_value(json_object_get(object, "key")),
+                   *said = json_string_value(json_object_get(object, "owner"));
+        usec_t expires = read_timestamp(json_string_value(json_object_get(object, "expires_at")));
+
+        if (!id || !id_is_valid(id))
+                return -EPROTO;
+        return sessions_put(c->sessions, id, w, said ? said : owner, key,
+                expires ? expires : clock_realtime() + EXPIRES_FALLBACK, ret);
+}
+
+void forget_session(Coordinator *c, const char *id) {
+        KnownSession *k = sessions_find(c->sessions, id);
+
+        if (!k || k->lost)
+                return;
+        if (k->worker)
+                worker_session_removed(k->worker);
+        record_drop(c, id);
+        sessions_drop(k);
+}
+
+/* --- may it be used --- */
+
+static int not_found(Error *error) {
+        return error_set(error, ERROR_NOT_FOUND, "There is no session with this id.");
+}
+
+static int say_lost(const KnownSession *k, Error *error) {
+        int r = error_set(error, ERROR_SESSION_ENDED, "The session's worker is gone, and the session with it.");
+
+        (void) snprintf(error->reason, sizeof error->reason, "lost");
+        (void) snprintf(error->session_id, sizeof error->session_id, "%s", k->id);
+        return r;
+}
+
+int find_check(Coordinator *c, KnownSession *k, Error *error) {
+        if (k->lost)
+                return say_lost(k, error);
+        if (!k->worker || k->worker->given_up) {
+                /* from now on: what was said has to stay true */
+                give_away(c, k->id, k->worker ? k->worker->id : k->former);
+                return say_lost(k, error);
+        }
+        if (worker_is_reachable(k->worker))
+                return 0;
+        int r = error_set(error, ERROR_WORKER_LOST, "Worker %s cannot be reached now; the session may be back soon.",
+                worker_name(k->worker));
+        error->retry_after = 1;
+        (void) snprintf(error->session_id, sizeof error->session_id, "%s", k->id);
+        return r;
+}
+
+static bool owns(const Coordinator *c, const char *owner, const KnownSession *k) {
+        if (c->config->keys.n == 0 || !k->owner)
+                return true; /* nobody has it, or its worker knows */
+        return owner && strcmp(owner, k->owner) == 0;
+}
+
+/* --- the search --- */
+
+static void on_asked(Ask *a, int result, const char *reason, void *userdata) {
+        Finding *f = userdata;
+        Coordinator *c = f->job.coord;
+        KnownSession *k = result == 0 ? sessions_find(c->sessions, f->id) : NULL;
+        Error error = { 0 };
+
+        (void) a;
+        f->ask = ask_free(f->ask);
+        if (k && owns(c, f->owner, k)) {
+                if (find_check(c, k, &error) < 0)
+                        k = NULL;
+        } else if (result == -EOWNERDEAD) {
+                (void) error_set(&error, ERROR_SESSION_ENDED, "The session has ended: %s.", reason);
+                (void) snprintf(error.reason, sizeof error.reason, "%s", reason);
+                (void) snprintf(error.session_id, sizeof error.session_id, "%s", f->id);
+        } else if (result == -EAGAIN || result == -ENOMEM) {
+                (void) error_set(&error, ERROR_WORKER_LOST, "Not all workers can be asked for this session now.");
+                error.retry_after = 1;
+        } else {
+                k = NULL;
+                (void) not_found(&error);
+        }
+        f->done(f, k, &error, f->userdata);
+}
+
+static void end_job(Job *job) {
+        (void) job; /* who waits for it ends it */
+}
+
+int find_session(Coordinator *c, const char *id, const HttpRequest *r, FindDone *done, void *userdata,
+        KnownSession **ret_session, Finding **ret_finding, Error *error) {
+        const char *owner = http_request_owner(r);
+        KnownSession *k = sessions_find(c->sessions, id);
+
+        if (k) {
+                if (!owns(c, owner, k))
+                        return not_found(error);
+                int q = find_check(c, k, error);
+                if (q >= 0)
+                        *ret_session = k;
+                return q;
+        }
+
+        Finding *f = calloc(1, sizeof *f);
+        if (!f)
+                return -ENOMEM;
+        job_begin(c, &f->job, end_job);
+        f->done = done;
+        f->userdata = userdata;
+        (void) snprintf(f->id, sizeof f->id, "%s", id);
+        int q = owner && !(f->owner = strdup(owner)) ? -ENOMEM : ask_workers(c, id, r, on_asked, f, &f->ask);
+        if (q < 0) {
+                (void) finding_free(f);
+                return q == -ENOENT ? not_found(error) : q;
+        }
+        *ret_finding = f;
+        return 1;
+}

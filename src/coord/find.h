@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <jansson.h>
+
+#include "coord/coord.h"
+
+/* Where is a session? What is known here, else what the store knows, else what the workers say. */
+
+typedef struct Finding Finding;
+
+/* @k (borrowed), whose worker can be reached, or @error. Never called from within find_session(). */
+typedef void FindDone(Finding *f, KnownSession *k, Error *error, void *userdata);
+
+/* Finds the session that @r may use. Returns 0 with @ret_session; 1 when it takes a while: @done will be called, and
+ * finding_free(@ret_finding) gives it up; -errno with @error set. */
+int find_session(Coordinator *c, const char *id, const HttpRequest *r, FindDone *done, void *userdata,
+        KnownSession **ret_session, Finding **ret_finding, Error *error);
+Finding *finding_free(Finding *f);
+
+/* May requests for it be sent now? Returns 0, or -errno with @error set: it is lost, or its worker is away. */
+int find_check(Coordinator *c, KnownSession *k, Error *error);
+
+/* Learns of a session from a worker's JSON. Returns 0, -EPROTO (that is no session) or -ENOMEM. */
+int learn_session(Coordinator *c, Worker *w, const char *owner, const json_t *object, KnownSession **ret);
+
+/* It has ended, as its worker says. */
+void forget_session(Coordinator *c, const char *id);

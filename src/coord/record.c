@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "coord/record.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define LOST_LIFE_USEC (24 * 3600 * USEC_PER_SEC)
+#define CATCH_UP_PER_TURN 200U
+#define CATCH_UP_STEP_USEC (20 * USEC_PER_MSEC)
+
+struct Recording {
+        Coordinator *coord; /* borrowed */
+        RecordDone *done;   /* NULL: nobody waits */
+        void *userdata;
+        char *text; /* owned */
+        LIST_ENTRY(Recording) entry;
+        char id[SESSION_ID_MAX + 1];
+};
+
+#define NAME_MAX_ (sizeof RECORD_PREFIX + SESSION_ID_MAX)
+
+static void entry_name(const char *id, char name[static NAME_MAX_]) {
+        (void) snprintf(name, NAME_MAX_, RECORD_PREFIX "%s", id);
+}
+
+/* The worker's text with a few members more: it was parsed before, so it ends with a brace. Owners' names are of
+ * letters that need no escape. */
+static char *compose(const KnownSession *k, const char *json) {
+        const char *end = strrchr(json, '}'), *quote = k->owner ? "\"" : "";
+        char *text;
+
+        if (!end || asprintf(&text, "%.*s,\"owner\":%s%s%s,\"token\":\"%s\"}", (int) (end - json), json, quote,
+                            k->owner ? k->owner : "null", quote, k->worker->token) < 0)
+                return NULL;
+        return text;
+}
+
+static void recording_free(Recording *r) {
+        LIST_REMOVE(r, entry);
+        free(r->text);
+        free(r);
+}
+
+static void on_written(const StoreReply *reply, void *userdata) {
+        Recording *r = userdata;
+        KnownSession *k = reply->result < 0 ? sessions_find(r->coord->sessions, r->id) : NULL;
+        RecordDone *done = r->done;
+        void *waiter = r->userdata;
+
+        if (k && !k->record)
+                k->record = take_ptr(r->text);
+        recording_free(r);
+        if (done)
+                done(waiter);
+}
+
+/* Writes @text (taken), or keeps it for later. */
+static Recording *start(Coordinator *c, KnownSession *k, char *text, RecordDone *done, void *userdata) {
+        char name[NAME_MAX_];
+        usec_t now = clock_realtime();
+        Recording *r = k->expires > now ? calloc(1, sizeof *r) : NULL;
+
+        if (!r) {
+                free(text);
+                return NULL;
+        }
+        r->coord = c;
+        r->done = done;
+        r->userdata = userdata;
+        r->text = text;
+        (void) snprintf(r->id, sizeof r->id, "%s", k->id);
+        LIST_INSERT_HEAD(&c->recordings, r, entry);
+        entry_name(k->id, name);
+        if (c->store->ops->put(c->store, name, text, k->expires - now, on_written, r, NULL) < 0) {
+                k->record = take_ptr(r->text);
+                recording_free(r);
+                return NULL;
+        }
+        return r;
+}
+
+Recording *record_put(Coordinator *c, KnownSession *k, const char *json, RecordDone *done, void *userdata) {
+        char *text = c->store->ops->is_shared ? compose(k, json) : NULL;
+
+        if (!text)
+                return NULL; /* or out of memory: others will ask the worker */
+        free(k->record);
+        k->record = NULL;
+        if (c->store->available)
+                return start(c, k, text, done, userdata);
+        k->record = text;
+        return NULL;
+}
+
+void recording_detach(Recording *r) {
+        if (r)
+                r->done = NULL;
+}
+
+void record_drop(Coordinator *c, const char *id) {
+        char name[NAME_MAX_];
+
+        if (!c->store->ops->is_shared || !c->store->available)
+                return; /* it ends by its own life; until then its worker says that it has ended */
+        entry_name(id, name);
+        (void) c->store->ops->drop(c->store, name);
+}
+
+void give_away(Coordinator *c, const char *session_id, const char *worker_id) {
+        KnownSession *k = sessions_find(c->sessions, session_id);
+        char name[NAME_MAX_], set[sizeof GIVEN_PREFIX + ID_MAX], *text;
+
+        if (k)
+                k->lost = true;
+        (void) snprintf(set, sizeof set, GIVEN_PREFIX "%s", worker_id);
+        (void) c->store->ops->add(c->store, set, session_id, LOST_LIFE_USEC, 0, NULL, NULL, NULL);
+        if (!c->store->ops->is_shared)
+                return;
+        entry_name(session_id, name);
+        if (asprintf(&text, "{\"session_id\":\"%s\",\"worker_id\":\"%s\",\"state\":\"lost\"}", session_id, worker_id) <
+                0)
+                return;
+        (void) c->store->ops->put(c->store, name, text, LOST_LIFE_USEC, NULL, NULL, NULL);
+        free(text);
+}
+
+/* --- what was missed --- */
+
+static int on_catch_up(sd_event_source *source, uint64_t usec, void *userdata) {
+        Coordinator *c = userdata;
+        unsigned n = 0;
+
+        (void) usec;
+        for (KnownSession *k = sessions_first(c->sessions); k && c->store->available; k = sessions_next(k)) {
+                if (!k->record)
+                        continue;
+                if (n++ == CATCH_UP_PER_TURN) {
+                        (void) sd_event_source_set_time_relative(source, CATCH_UP_STEP_USEC);
+                        (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+                        break;
+                }
+                (void) start(c, k, take_ptr(k->record), NULL, NULL);
+        }
+        return 0;
+}
+
+void records_catch_up(Coordinator *c) {
+        if (!c->catch_up && sd_event_add_time_relative(
+                                    c->event, &c->catch_up, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_catch_up, c) < 0)
+                return;
+        (void) sd_event_source_set_time_relative(c->catch_up, 0);
+        (void) sd_event_source_set_enabled(c->catch_up, SD_EVENT_ONESHOT);
+}
+
+void records_end(Coordinator *c) {
+        Recording *r;
+
+        c->catch_up = sd_event_source_disable_unref(c->catch_up);
+        while ((r = LIST_FIRST(&c->recordings)))
+                recording_free(r);
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include "coord/worker.h"
+#include "error/error.h"
+
+/* Where sessions are, as far as it is known here. A cache: the workers are the truth, the store knows what other
+ * coordinators know. Entries end with their sessions; when there are too many the oldest go. */
+
+#define SESSION_ID_MAX ID_MAX
+
+typedef struct Sessions Sessions;
+
+typedef struct KnownSession {
+        Sessions *sessions; /* borrowed */
+        Worker *worker;     /* borrowed; NULL: it was forgotten */
+        char *former;       /* owned: its id then */
+        char *key;          /* owned: of create-or-attach, or NULL */
+        char *owner;        /* owned: name of the API key that made it, or NULL */
+        char *record;       /* owned: JSON that the store still has to get, or NULL */
+        usec_t expires;     /* wall clock */
+        bool lost;          /* it was given up: its id answers that it has ended */
+        bool seen;          /* on the worker's list that is being read */
+        TAILQ_ENTRY(KnownSession) by_worker;
+        UT_hash_handle hh;
+        char id[]; /* NUL-terminated */
+} KnownSession;
+
+int sessions_new(size_t max, Sessions **ret);
+Sessions *sessions_free(Sessions *s);
+DEFINE_CLEANUP(Sessions, sessions_free);
+
+/* What a worker said of a session. @owner: may be NULL. A session that is known already is brought up to date.
+ * Returns 0 or -ENOMEM. */
+int sessions_put(Sessions *s, const char *id, Worker *worker, const char *owner, const char *key, usec_t expires,
+        KnownSession **ret);
+KnownSession *sessions_find(Sessions *s, const char *id);
+void sessions_drop(KnownSession *k);
+
+/* The session that @owner has under @key, or NULL. */
+KnownSession *sessions_find_key(Sessions *s, const char *owner, const char *key);
+
+/* How many live sessions an owner has, as far as it is known here. */
+unsigned sessions_count(const Sessions *s, const char *owner);
+size_t sessions_total(const Sessions *s);
+
+/* Drops what has expired; to be called now and then. */
+void sessions_expire(Sessions *s, usec_t now);
+
+/* All of one worker belong to another from now on. */
+void sessions_move(Worker *from, Worker *to);
+
+/* The worker is forgotten: what is known of its sessions stays. */
+void sessions_orphan(Worker *w);
+
+KnownSession *sessions_first(Sessions *s);
+KnownSession *sessions_next(KnownSession *k);

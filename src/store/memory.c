@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <uthash.h>
+
+#include "store/store.h"
+
+#define SWEEP_USEC (10 * USEC_PER_SEC)
+
+/* One text, or one member of a set: "SET\nMEMBER". */
+typedef struct Item {
+        char *text; /* owned */
+        usec_t deadline;
+        UT_hash_handle hh;
+        char name[];
+} Item;
+
+typedef struct Memory Memory;
+
+struct StoreCall {
+        Memory *memory; /* borrowed */
+        StoreDone *done;
+        void *userdata;
+        int result;
+        char *text;       /* owned or NULL */
+        StorePair *pairs; /* owned, with what they point to */
+        size_t n_pairs;
+        TAILQ_ENTRY(StoreCall) entry;
+};
+
+struct Memory {
+        Store store;
+        Item *items, *sets;            /* hash tables */
+        TAILQ_HEAD(, StoreCall) calls; /* to be answered in this turn */
+        sd_event_source *answer, *sweep;
+};
+
+static Memory *memory(Store *s) {
+        return CONTAINER_OF(s, Memory, store);
+}
+
+/* --- answers --- */
+
+static StoreCall *call_cancel(StoreCall *c) {
+        if (!c)
+                return NULL;
+        TAILQ_REMOVE(&c->memory->calls, c, entry);
+        for (size_t i = 0; i < c->n_pairs; i++) {
+                free((char *) c->pairs[i].name);
+                free((char *) c->pairs[i].text);
+        }
+        free(c->pairs);
+        free(c->text);
+        free(c);
+        return NULL;
+}
+
+static int on_answer(sd_event_source *source, void *userdata) {
+        Memory *m = userdata;
+        StoreCall *c;
+
+        (void) source;
+        while ((c = TAILQ_FIRST(&m->calls))) {
+                StoreCall copy = *c;
+                TAILQ_REMOVE(&m->calls, c, entry);
+                copy.done(&(StoreReply){ copy.result, copy.text, copy.pairs, copy.n_pairs }, copy.userdata);
+                TAILQ_INSERT_HEAD(&m->calls, c, entry);
+                (void) call_cancel(c);
+        }
+        return 0;
+}
+
+/* Returns a call that will be answered with @result, or NULL when nobody wants to know. */
+static int answer(Memory *m, int result, const char *text, StoreDone *done, void *userdata, StoreCall **ret) {
+        if (!done)
+                return 0;
+        StoreCall *c = calloc(1, sizeof *c);
+        if (!c)
+                return -ENOMEM;
+        c->memory = m;
+        c->done = done;
+        c->userdata = userdata;
+        c->result = result;
+        if (text && !(c->text = strdup(text))) {
+                free(c);
+                return -ENOMEM;
+        }
+        TAILQ_INSERT_TAIL(&m->calls, c, entry);
+        (void) sd_event_source_set_enabled(m->answer, SD_EVENT_ONESHOT);
+        if (ret)
+                *ret = c;
+        return 0;
+}
+
+static int add_pair(StoreCall *c, const char *name, const char *text) {
+        StorePair *p = reallocarray(c->pairs, c->n_pairs + 1, sizeof *p);
+
+        if (!p)
+                return -ENOMEM;
+        c->pairs = p;
+        p[c->n_pairs] = (StorePair){ strdup(name), strdup(text ? text : "") };
+        c->n_pairs++;
+        return p[c->n_pairs - 1].name && p[c->n_pairs - 1].text ? 0 : -ENOMEM;
+}
+
+/* --- items --- */
+
+static void item_drop(Item **table, Item *i) {
+        HASH_DELETE(hh, *table, i);
+        free(i->text);
+        free(i);
+}
+
+static Item *item_find(Item **table, const char *name) {
+        Item *i;
+
+        HASH_FIND(hh, *table, name, strlen(name), i);
+        if (i && clock_monotonic() >= i->deadline) {
+                item_drop(table, i);
+                i = NULL;
+        }
+        return i;
+}
+
+static int item_put(Item **table, const char *name, const char *text, usec_t life) {
+        Item *i = item_find(table, name);
+        char *copy = strdup(text);
+
+        if (!i && copy) {
+                i = malloc(sizeof *i + strlen(name) + 1);
+                if (i) {
+                        i->text = NULL;
+                        memcpy(i->name, name, strlen(name) + 1);
+                        HASH_ADD(hh, *table, name, strlen(name), i);
+                }
+        }
+        if (!i || !copy) {
+                free(copy);
+                return -ENOMEM;
+        }
+        free(i->text);
+        i->text = copy;
+        i->deadline = clock_monotonic() + life;
+        return 0;
+}
+
+static void sweep(Item **table) {
+        usec_t now = clock_monotonic();
+        Item *i, *next;
+
+        HASH_ITER(hh, *table, i, next)
+        if (now >= i->deadline)
+                item_drop(table, i);
+}
+
+static int on_sweep(sd_event_source *source, uint64_t usec, void *userdata) {
+        Memory *m = userdata;
+
+        (void) usec;
+        (void) sd_event_source_set_time_relative(source, SWEEP_USEC);
+        sweep(&m->items);
+        sweep(&m->sets);
+        return 0;
+}
+
+/* --- calls --- */
+
+static int memory_get(Store *s, const char *name, StoreDone *done, void *userdata, StoreCall **ret) {
+        Item *i = item_find(&memory(s)->items, name);
+
+        return answer(memory(s), i ? 0 : -ENOENT, i ? i->text : NULL, done, userdata, ret);
+}
+
+static int memory_put(
+        Store *s, const char *name, const char *text, usec_t life, StoreDone *done, void *userdata, StoreCall **ret) {
+        int r = item_put(&memory(s)->items, name, text, life);
+
+        return r < 0 ? r : answer(memory(s), 0, NULL, done, userdata, ret);
+}
+
+static int memory_swap(Store *s, const char *name, const char *expected, const char *text, usec_t life, StoreDone *done,
+        void *userdata, StoreCall **ret) {
+        Memory *m = memory(s);
+        Item *i = item_find(&m->items, name);
+
+        if (i ? !expected || strcmp(i->text, expected) != 0 : expected != NULL)
+                return answer(m, i ? -EEXIST : -ENOENT, i ? i->text : NULL, done, userdata, ret);
+        if (text) {
+                int r = item_put(&m->items, name, text, life);
+                if (r < 0)
+                        return r;
+        } else if (i)
+                item_drop(&m->items, i);
+        return answer(m, 0, NULL, done, userdata, ret);
+}
+
+static int memory_drop(Store *s, const char *name) {
+        Item *i = item_find(&memory(s)->items, name);
+
+        if (i)
+                item_drop(&memory(s)->items, i);
+        return 0;
+}
+
+/* @skip: bytes of the name that are not told. */
+static int list(
+        Memory *m, Item *table, const char *prefix, size_t skip, StoreDone *done, void *userdata, StoreCall **ret) {
+        StoreCall *c;
+        usec_t now = clock_monotonic();
+
+        int r = answer(m, 0, NULL, done, userdata, &c);
+        if (r < 0 || !done)
+                return r;
+        for (Item *i = table; i && r >= 0; i = i->hh.next)
+                if (strncmp(i->name, prefix, strlen(prefix)) == 0 && now < i->deadline)
+                        r = add_pair(c, i->name + skip, i->text);
+        if (r < 0) {
+                (void) call_cancel(c);
+                return r;
+        }
+        if (ret)
+                *ret = c;
+        return 0;
+}
+
+static int memory_list(Store *s, const char *prefix, StoreDone *done, void *userdata, StoreCall **ret) {
+        return list(memory(s), memory(s)->items, prefix, 0, done, userdata, ret);
+}
+
+static char *member_name(const char *set, const char *member) {
+        char *name;
+
+        return asprintf(&name, "%s\n%s", set, member) < 0 ? NULL : name;
+}
+
+static unsigned count_members(Memory *m, const char *prefix) {
+        usec_t now = clock_monotonic();
+        unsigned n = 0;
+
+        for (Item *i = m->sets; i; i = i->hh.next)
+                if (strncmp(i->name, prefix, strlen(prefix)) == 0 && now < i->deadline)
+                        n++;
+        return n;
+}
+
+static int memory_add(Store *s, const char *set, const char *member, usec_t life, unsigned max, StoreDone *done,
+        void *userdata, StoreCall **ret) {
+        _cleanup_free_ char *name = member_name(set, member), *prefix = member_name(set, "");
+
+        if (!name || !prefix)
+                return -ENOMEM;
+        if (max > 0 && !item_find(&memory(s)->sets, name) && count_members(memory(s), prefix) >= max)
+                return answer(memory(s), -EDQUOT, NULL, done, userdata, ret);
+        int r = item_put(&memory(s)->sets, name, "", life);
+        return r < 0 ? r : answer(memory(s), 0, NULL, done, userdata, ret);
+}
+
+static int memory_remove(Store *s, const char *set, const char *member) {
+        _cleanup_free_ char *name = member_name(set, member);
+        Item *i = name ? item_find(&memory(s)->sets, name) : NULL;
+
+        if (i)
+                item_drop(&memory(s)->sets, i);
+        return name ? 0 : -ENOMEM;
+}
+
+static int memory_members(Store *s, const char *set, StoreDone *done, void *userdata, StoreCall **ret) {
+        _cleanup_free_ char *prefix = member_name(set, "");
+
+        return prefix ? list(memory(s), memory(s)->sets, prefix, strlen(prefix), done, userdata, ret) : -ENOMEM;
+}
+
+/* --- start and end --- */
+
+static void clear(Item **table) {
+        Item *i, *next;
+
+        HASH_ITER(hh, *table, i, next)
+        item_drop(table, i);
+}
+
+static Store *memory_free(Store *s) {
+        Memory *m = memory(s);
+        StoreCall *c;
+
+        while ((c = TAILQ_FIRST(&m->calls)))
+                (void) call_cancel(c);
+        clear(&m->items);
+        clear(&m->sets);
+        m->answer = sd_event_source_disable_unref(m->answer);
+        m->sweep = sd_event_source_disable_unref(m->sweep);
+        free(m);
+        return NULL;
+}
+
+static const StoreOps memory_ops = {
+        .name = "memory",
+        .free = memory_free,
+        .get = memory_get,
+        .put = memory_put,
+        .swap = memory_swap,
+        .drop = memory_drop,
+        .list = memory_list,
+        .add = memory_add,
+        .remove = memory_remove,
+        .members = memory_members,
+        .cancel = call_cancel,
+};
+
+int store_memory_new(sd_event *event, Store **ret) {
+        Memory *m = calloc(1, sizeof *m);
+
+        if (!m)
+                return -ENOMEM;
+        m->store.ops = &memory_ops;
+        m->store.available = true;
+        TAILQ_INIT(&m->calls);
+        int r = sd_event_add_defer(event, &m->answer, on_answer, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->answer, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_add_time_relative(
+                        event, &m->sweep, CLOCK_MONOTONIC, SWEEP_USEC, USEC_PER_SEC, on_sweep, m);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(m->sweep, SD_EVENT_ON);
+        if (r < 0) {
+                (void) memory_free(&m->store);
+                return r;
+        }
+        *ret = &m->store;
+        return 0;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#pragma once
+
+#include <systemd/sd-event.h>
+
+#include "base/clock.h"
+#include "base/macro.h"
+
+/* What several coordinators share: texts by name, each with a life, and sets of texts. A cache that may vanish at any
+ * moment, also while it is used. Every call is answered soon: with what was asked for, or that it cannot be had. */
+
+typedef struct Store Store;
+typedef struct StoreCall StoreCall; /* a pending call: freeing it gives it up, what was asked may happen all the same */
+
+typedef struct StorePair {
+        const char *name, *text;
+} StorePair;
+
+typedef struct StoreReply {
+        /* 0; -ENOENT: there is nothing of that name; -EEXIST: it is not what was expected, @text is what it is;
+         * -EDQUOT: the set is full; -ENOTCONN, -ETIMEDOUT: the store is away; -EIO: it refused, @text says why */
+        int result;
+        const char *text; /* or NULL */
+        const StorePair *pairs;
+        size_t n_pairs;
+} StoreReply;
+
+/* Called once, never from within the call that started it. The call is over, it need not be freed any more. */
+typedef void StoreDone(const StoreReply *reply, void *userdata);
+
+typedef struct StoreOps {
+        const char *name; /* as it is shown */
+        bool is_shared;   /* with other coordinators; else what is known here is all there is */
+        Store *(*free)(Store *s);
+
+        /* Each returns 0, or -errno when it cannot even be tried. @done: may be NULL. @ret: may be NULL. */
+        int (*get)(Store *s, const char *name, StoreDone *done, void *userdata, StoreCall **ret);
+        int (*put)(Store *s, const char *name, const char *text, usec_t life, StoreDone *done, void *userdata,
+                StoreCall **ret);
+        /* Replaces @expected (NULL: nothing) by @text (NULL: nothing), or answers -EEXIST. */
+        int (*swap)(Store *s, const char *name, const char *expected, const char *text, usec_t life, StoreDone *done,
+                void *userdata, StoreCall **ret);
+        int (*drop)(Store *s, const char *name);
+        /* All whose names begin with @prefix. Slow: for what there are few of. */
+        int (*list)(Store *s, const char *prefix, StoreDone *done, void *userdata, StoreCall **ret);
+
+        /* Sets: members have lives of their own. @max: -EDQUOT when the set has as many already; 0: no limit. */
+        int (*add)(Store *s, const char *set, const char *member, usec_t life, unsigned max, StoreDone *done,
+                void *userdata, StoreCall **ret);
+        int (*remove)(Store *s, const char *set, const char *member);
+        int (*members)(Store *s, const char *set, StoreDone *done, void *userdata, StoreCall **ret);
+
+        StoreCall *(*cancel)(StoreCall *c);
+} StoreOps;
+
+/* Told when the store goes or comes back. */
+typedef void StoreNotify(Store *s, bool available, const char *reason, void *userdata);
+
+struct Store {
+        const StoreOps *ops;
+        bool available;
+        char reason[128]; /* why it is not, or "" */
+        StoreNotify *notify;
+        void *userdata;
+};
+
+static inline Store *store_free(Store *s) {
+        return s ? s->ops->free(s) : NULL;
+}
+DEFINE_CLEANUP(Store, store_free);
+
+#define STORE_NAME_MAX 512U
+#define STORE_TEXT_MAX (64U * 1024U)
+
+/* In this process, for itself. */
+int store_memory_new(sd_event *event, Store **ret);
