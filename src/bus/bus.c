@@ -70,10 +70,11 @@ void bus_session_new(Bus *b, const Session *s) {
         sd_bus *bus = b ? bus_connection_signals(b->connection) : NULL;
         _cleanup_free_ char *path = NULL;
 
-        if (!bus || s->ended || bus_session_path(s->id, &path) < 0)
+        if (!bus || bus_session_path(s->id, &path) < 0)
                 return;
         (void) sd_bus_emit_signal(bus, BUS_WORKER_PATH, BUS_WORKER_INTERFACE, "SessionNew", "so", s->id, path);
-        (void) sd_bus_emit_object_added(bus, path);
+        if (!s->ended)
+                (void) sd_bus_emit_object_added(bus, path);
 }
 
 void bus_session_changed(Bus *b, const Session *s) {

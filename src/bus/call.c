@@ -35,7 +35,6 @@ static BusCall *call_free(BusCall *c) {
         free(c);
         return NULL;
 }
-DEFINE_CLEANUP(BusCall, call_free);
 
 void bus_call_end(BusCall *c) {
         (void) call_free(c);

@@ -179,7 +179,7 @@ static int read_option(sd_bus_message *m, const BusOption *table, BusOptions *o,
         while (table[i].option && strcmp(table[i].option, name) != 0)
                 i++;
         if (!table[i].option)
-                return error_set_field(error, ERROR_MALFORMED, name, NULL, "There is no option \"%.60s\" here.", name);
+                return error_set(error, ERROR_MALFORMED, "There is no option \"%.60s\" here.", name);
         if (*seen & (UINT32_C(1) << i))
                 return error_set_field(error, ERROR_MALFORMED, name, NULL, "Option \"%s\" is given twice.", name);
         *seen |= UINT32_C(1) << i;

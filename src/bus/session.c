@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "bus/bus-internal.h"
+#include "bus/options.h"
 #include "runtime/backend.h"
 
 #define MANAGE_ACTION "org.sandboxd.manage-sessions"
@@ -163,6 +164,8 @@ static int method_terminate(sd_bus_message *m, void *userdata, sd_bus_error *ret
         return bus_session_call(f->bus, m, f->session, terminate, ret_error);
 }
 
+static const BusOption timeout_arguments[] = { { "usec", "timeout" }, { 0 } };
+
 static int set_timeout(BusCall *c, Error *error, sd_bus_error *ret_error) {
         const Bus *b = c->userdata;
         _cleanup_patch_spec_ PatchSpec spec = { 0 };
@@ -182,8 +185,10 @@ static int set_timeout(BusCall *c, Error *error, sd_bus_error *ret_error) {
                    : -ENOMEM;
         if (r >= 0)
                 r = session_set_timeout(s, spec.timeout);
-        if (r < 0)
+        if (r < 0) {
+                bus_options_explain(timeout_arguments, error);
                 return r;
+        }
         (void) sd_bus_reply_method_return(c->message, "");
         return 0;
 }

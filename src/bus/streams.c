@@ -2,9 +2,10 @@
 #include "bus/streams.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/sysmacros.h>
+#include <unistd.h>
 
 /*
  * A descriptor takes its rights along into the sandbox, so that only those pass which lead to nothing but their own
@@ -55,9 +56,19 @@ static bool device_is_stream(unsigned device_major, unsigned device_minor) {
                (device_major == MEMORY_MAJOR && device_minor == NULL_MINOR);
 }
 
+/* Namespaces, and on newer kernels pidfds, are regular files too, of file systems whose names are no paths. */
+static bool file_has_path(int fd) {
+        char link[64], target[1];
+
+        (void) snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        return readlink(link, target, sizeof target) == 1 && target[0] == '/';
+}
+
 static int check_kind(int fd, unsigned stream, const struct statx *sx, Error *error) {
-        if (S_ISFIFO(sx->stx_mode) || S_ISREG(sx->stx_mode))
+        if (S_ISFIFO(sx->stx_mode))
                 return 0;
+        if (S_ISREG(sx->stx_mode))
+                return file_has_path(fd) ? 0 : refuse(stream, "is no stream", error);
         if (S_ISCHR(sx->stx_mode))
                 return device_is_stream(sx->stx_rdev_major, sx->stx_rdev_minor) ? 0
                                                                                 : refuse(stream, "is a device", error);
