@@ -27,6 +27,7 @@ LAYERS = [
 # Folder: all it may reach, itself apart.
 APART = {
     "init": {"base", "spec"},
+    "archive": {"base", "spec"},
     "spawner": {"base", "spec", "init"},
     "image": {"base", "log", "error"},
     "ctl": {"base", "spec", "error"},

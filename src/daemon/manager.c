@@ -27,12 +27,14 @@ PoolSettings manager_pool_settings(const Manager *m) {
         return p;
 }
 
-static SessionSettings session_settings(const Config *c) {
+static SessionSettings session_settings(const Manager *m) {
+        const Config *c = m->config;
         SessionSettings s = {
                 .timeout = c->session_timeout,
                 .timeout_max = c->session_timeout_max,
                 .sessions_max = c->sessions_max,
                 .limits = c->limits,
+                .archiver = m->archiver,
                 .output_max = c->output_max,
         };
 
@@ -113,7 +115,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 }
 
 static void apply(Manager *m) {
-        SessionSettings sessions = session_settings(m->config);
+        SessionSettings sessions = session_settings(m);
         PoolSettings pool = manager_pool_settings(m);
 
         session_manager_configure(m->sessions, &sessions);
@@ -199,9 +201,10 @@ static int make_server(Manager *m) {
 
 static int make_parts(Manager *m) {
         PoolSettings pool = manager_pool_settings(m);
-        SessionSettings sessions = session_settings(m->config);
+        SessionSettings sessions = session_settings(m);
         char path[256];
 
+        manager_find_program("archive", "sandboxd-archive", m->archiver, sizeof m->archiver);
         (void) snprintf(path, sizeof path, "%s/%s.spawner.sock", m->options.runtime, m->config->worker_id);
         int r = native_new(
                 m->event, m->options.standalone ? NULL : path, m->spawner_sock, manager_on_backend, m, &m->backend);

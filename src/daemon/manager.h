@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <limits.h>
 #include <systemd/sd-event.h>
 
 #include "bus/bus.h"
@@ -35,11 +36,13 @@ typedef struct Manager {
         size_t n_listen;
         pid_t spawner; /* standalone only */
         int spawner_sock;
-        int records_fd; /* owned: of the former worker's records, until they are opened */
-        int images; /* owned: the folder of images, once it was needed */
-        char socket_path[108]; /* of ours, to be removed; standalone only */
+        int records_fd;          /* owned: of the former worker's records, until they are opened */
+        int images;              /* owned: the folder of images, once it was needed */
+        char archiver[PATH_MAX]; /* path of the program for archives */
+        char socket_path[108];   /* of ours, to be removed; standalone only */
 
-        sd_event_source *status_source, *deadline_source, *spawner_source, *inherit_source, *watchdog_source, *pressure_source;
+        sd_event_source *status_source, *deadline_source, *spawner_source, *inherit_source, *watchdog_source,
+                *pressure_source;
         bool silence_told, pool_strained, sessions_strained;
         char status[160];
         bool ready, stopping, handing_over, limits_warned, backend_was_ready;
@@ -73,6 +76,9 @@ int manager_watch(Manager *m);
 /* pressure.c: looks at what the machine has left, and has pool and sessions take in sail. */
 int manager_watch_pressure(Manager *m);
 
+/* standalone.c: a program of the package: beside this one, in @folder, when it runs from where it was built, else where
+ * it is installed. */
+void manager_find_program(const char *folder, const char *name, char *buf, size_t size);
 /* standalone.c: makes the image, starts the spawner and gives up rights. Returns 0 or -errno, having logged. */
 int manager_standalone(Manager *m);
 

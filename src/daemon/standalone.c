@@ -21,8 +21,7 @@
 
 #define WORKER_USER "sandboxd"
 
-/* A program of the package: beside this one when it runs from where it was built, else where it is installed. */
-static void find_program(const char *folder, const char *name, char *buf, size_t size) {
+void manager_find_program(const char *folder, const char *name, char *buf, size_t size) {
         char self[PATH_MAX];
         ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
 
@@ -89,9 +88,9 @@ static int make_image(char *spawner, char *images) {
         char *argv[10] = { builder, (char *) "--images", images };
         size_t n = 3;
 
-        find_program("image", "sandboxd-base-image", builder, sizeof builder);
+        manager_find_program("image", "sandboxd-base-image", builder, sizeof builder);
         /* a list beside the program is the one that belongs to it */
-        find_program("image", "base.packages", list, sizeof list);
+        manager_find_program("image", "base.packages", list, sizeof list);
         if (access(list, R_OK) == 0) {
                 argv[n++] = (char *) "--packages";
                 argv[n++] = list;
@@ -152,7 +151,7 @@ static int give_up_root(void) {
 int manager_standalone(Manager *m) {
         char spawner[PATH_MAX + 64], images[PATH_MAX];
 
-        find_program("spawner", "sandboxd-spawner", spawner, sizeof spawner);
+        manager_find_program("spawner", "sandboxd-spawner", spawner, sizeof spawner);
         int r = make_folders(m, images, sizeof images);
         if (r >= 0 && strcmp(m->config->image, "base") == 0)
                 r = make_image(spawner, images);

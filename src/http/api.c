@@ -26,6 +26,8 @@ const HttpRoute http_api_routes[] = {
         { "DELETE", "/v1/sessions/{}/files",             0,         0, http_file_delete },
         { "GET",    "/v1/sessions/{}/stat",              0,         0, http_file_stat },
         { "GET",    "/v1/sessions/{}/dir",               0,         0, http_folder_list },
+        { "GET",    "/v1/sessions/{}/archive",           0,         0, http_archive_get },
+        { "PUT",    "/v1/sessions/{}/archive",           HTTP_BODY_UNLIMITED, HTTP_ROUTE_STREAM, http_archive_put },
         { "GET",    "/v1/sessions/{}/watch",             0,         0, http_file_watch },
         { "POST",   "/v1/sessions/{}/dir",               0,         0, http_folder_make },
         { "POST",   "/v1/sessions/{}/move",              64 * KIB,  0, http_file_move },

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "http/pieces.h"
 
-#include <stdio.h>
 #include <string.h>
 
 void http_pieces_clear(HttpPieces *p) {
@@ -14,14 +13,6 @@ int http_pieces_put(HttpPieces *p, char *text) {
         p->text = text;
         p->length = text ? strlen(text) : 0;
         return text ? 1 : HTTP_STREAM_BROKEN;
-}
-
-int http_pieces_put_event(HttpPieces *p, const char *name, json_t *data) {
-        _cleanup_free_ char *text = data ? json_dumps(data, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
-        char *whole;
-
-        json_decref(data);
-        return http_pieces_put(p, text && asprintf(&whole, "event: %s\ndata: %s\n\n", name, text) >= 0 ? whole : NULL);
 }
 
 static ssize_t on_read(HttpRequest *r, char *buf, size_t size, void *userdata) {

@@ -24,6 +24,3 @@ void http_pieces_wake(HttpPieces *p);
 
 /* @text: taken; NULL: out of memory. Returns 1, or HTTP_STREAM_BROKEN. */
 int http_pieces_put(HttpPieces *p, char *text);
-
-/* A piece that is an event with a JSON document (taken). */
-int http_pieces_put_event(HttpPieces *p, const char *name, json_t *data);

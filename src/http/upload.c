@@ -5,7 +5,7 @@
 #include "http/files.h"
 #include "http/range.h"
 
-/* PUT of one file: goes inside as it comes, and takes its name once all of it is there. */
+/* Bodies that go inside as they come: one file, which takes its name once all of it is there, or an archive. */
 
 #define WIDE_FROM (256 * KIB)
 
@@ -14,7 +14,7 @@ typedef struct Upload {
         Operation *operation; /* owned */
         FileReader reader;
         char *path; /* owned */
-        bool complete;
+        bool commits, complete;
 } Upload;
 
 static void upload_free(Upload *u) {
@@ -30,12 +30,15 @@ static void on_cancelled(HttpRequest *r, void *userdata) {
 }
 
 static void read_result(Upload *u) {
-        const FileRecord *node;
+        const FileRecord *r;
 
-        if (file_reader_next(&u->reader, u->operation, &node) <= 0)
+        if (file_reader_next(&u->reader, u->operation, &r) <= 0)
                 return;
-        http_set_file_headers(u->request, node);
-        http_answer_json(u->request, node->flags & FILE_WAS_CREATED ? 201 : 200, file_describe(node, u->path));
+        if (r->type == FILE_RECORD_NODE) {
+                http_set_file_headers(u->request, r);
+                http_answer_json(u->request, r->flags & FILE_WAS_CREATED ? 201 : 200, file_describe(r, u->path));
+        } else
+                http_answer_json(u->request, 200, json_pack("{sI}", "entries", (json_int_t) (r->size & INT64_MAX)));
         upload_free(u);
 }
 
@@ -72,7 +75,7 @@ static size_t on_body(HttpRequest *r, const char *data, size_t size, void *userd
                 return operation_write(u->operation, data, size);
         if (!u->complete) {
                 u->complete = true;
-                operation_finish(u->operation, true);
+                operation_finish(u->operation, u->commits);
                 read_result(u);
         }
         return 0;
@@ -110,32 +113,23 @@ static bool refuse_part(HttpRequest *r) {
         return true;
 }
 
-void http_file_put(HttpRequest *r, void *userdata) {
-        static const char *const known[] = { "path", "mode", NULL };
+/* Starts what @spec says but for what is the same for all. */
+static void receive(HttpRequest *r, Session *s, const OperationSpec *spec, const char *path) {
         const char *length = http_request_header(r, "Content-Length");
-        Session *s = http_find_session(r, userdata);
-        const char *path = s ? http_path(r, "path", known) : NULL, *mode = path ? http_mode(r, "-") : NULL;
-        char tag[FILE_TAG_MAX];
-        const char *condition = mode ? read_condition(r, tag) : NULL;
+        OperationSpec whole = *spec;
+        Upload *u = calloc(1, sizeof *u);
         Error error = { 0 };
 
-        if (!condition || refuse_part(r))
-                return;
-        const char *argv[] = { "write", path, length ? length : "-", mode, condition, NULL };
-        Upload *u = calloc(1, sizeof *u);
-        OperationSpec spec = {
-                .argv = argv,
-                .input = true,
-                .control = true,
-                .patience = FILE_PATIENCE_USEC,
-                .handlers = &handlers,
-                .userdata = u,
-        };
+        whole.input = true;
+        whole.patience = FILE_PATIENCE_USEC;
+        whole.handlers = &handlers;
+        whole.userdata = u;
         int k = u ? file_reader_open(&u->reader, FILE_RECORD_SIZE_MAX, true) : -ENOMEM;
         if (k == 0) {
                 u->request = r;
+                u->commits = spec->control;
                 u->path = strdup(path);
-                k = u->path ? operation_start(s, &spec, &u->operation, &error) : -ENOMEM;
+                k = u->path ? operation_start(s, &whole, &u->operation, &error) : -ENOMEM;
         }
         if (k < 0) {
                 if (u)
@@ -147,4 +141,29 @@ void http_file_put(HttpRequest *r, void *userdata) {
                 operation_widen(u->operation);
         http_request_defer(r, on_cancelled, u);
         http_body_receive(r, on_body, u);
+}
+
+void http_file_put(HttpRequest *r, void *userdata) {
+        static const char *const known[] = { "path", "mode", NULL };
+        const char *length = http_request_header(r, "Content-Length");
+        Session *s = http_find_session(r, userdata);
+        const char *path = s ? http_path(r, "path", known) : NULL, *mode = path ? http_mode(r, "-") : NULL;
+        char tag[FILE_TAG_MAX];
+        const char *condition = mode ? read_condition(r, tag) : NULL;
+
+        if (!condition || refuse_part(r))
+                return;
+        const char *argv[] = { "write", path, length ? length : "-", mode, condition, NULL };
+        receive(r, s, &(OperationSpec){ .argv = argv, .control = true }, path);
+}
+
+void http_archive_put(HttpRequest *r, void *userdata) {
+        static const char *const known[] = { "path", NULL }, *const unpack[] = { "unpack", NULL };
+        Session *s = http_find_session(r, userdata);
+        const char *path = s ? http_path(r, "path", known) : NULL;
+
+        if (!path)
+                return;
+        const char *argv[] = { "unpack", path, NULL };
+        receive(r, s, &(OperationSpec){ .argv = argv, .filter = OPERATION_FILTER_INPUT, .filter_argv = unpack }, path);
 }

@@ -2,22 +2,22 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "http/events.h"
 #include "http/files.h"
-#include "http/pieces.h"
 
 /* Changes of files as an event stream: "ready" once it watches, then "created", "modified", "deleted", "moved",
  * "attributes" and, when changes came too fast to be told, "overflow". */
 
-#define KEEP_ALIVE_USEC (15 * USEC_PER_SEC)
 #define READER_SIZE (16 * KIB)
 
 typedef struct Watching {
-        HttpPieces pieces;
+        HttpRequest *request;
+        HttpEvents *events;   /* NULL until it begins */
         Operation *operation; /* owned */
         FileReader reader;
         char *path; /* owned */
-        sd_event_source *keep_alive;
-        bool begun, ended, keep_alive_due;
+        const FileRecord *first;
+        bool ended;
 } Watching;
 
 static const char *const change_names[FILE_CHANGE_MAX_] = {
@@ -31,9 +31,7 @@ static const char *const change_names[FILE_CHANGE_MAX_] = {
 
 static void watching_free(Watching *w) {
         (void) operation_drop(w->operation);
-        w->keep_alive = sd_event_source_disable_unref(w->keep_alive);
         file_reader_close(&w->reader);
-        http_pieces_clear(&w->pieces);
         free(w->path);
         free(w);
 }
@@ -43,8 +41,9 @@ static void on_cancelled(HttpRequest *r, void *userdata) {
         watching_free(userdata);
 }
 
-static void on_over(HttpPieces *p) {
-        watching_free(CONTAINER_OF(p, Watching, pieces));
+static void on_over(bool gone, void *userdata) {
+        (void) gone;
+        watching_free(userdata);
 }
 
 static int set_path(Watching *w, json_t *j, const char *member, const char *name, size_t length) {
@@ -67,8 +66,7 @@ static int put_change(Watching *w, const FileRecord *change) {
                 json_decref(j);
                 j = NULL;
         }
-        (void) sd_event_source_set_time_relative(w->keep_alive, KEEP_ALIVE_USEC);
-        return http_pieces_put_event(&w->pieces, change_names[change->change], j);
+        return http_events_put(w->events, change_names[change->change], j);
 }
 
 static int put_ready(Watching *w, const FileRecord *end) {
@@ -79,63 +77,42 @@ static int put_ready(Watching *w, const FileRecord *end) {
                 json_decref(j);
                 j = NULL;
         }
-        return http_pieces_put_event(&w->pieces, "ready", j);
+        return http_events_put(w->events, "ready", j);
 }
 
-static int next_piece(HttpPieces *p) {
-        Watching *w = CONTAINER_OF(p, Watching, pieces);
-        const FileRecord *record;
+static int next_event(HttpEvents *e, void *userdata) {
+        Watching *w = userdata;
+        const FileRecord *record = take_ptr(w->first);
 
+        (void) e;
+        if (record)
+                return put_ready(w, record);
         int r = w->ended ? OPERATION_END : file_reader_next(&w->reader, w->operation, &record);
         if (r > 0)
-                return record->type == FILE_RECORD_CHANGE ? put_change(w, record) : HTTP_STREAM_BROKEN;
-        if (w->ended)
-                return HTTP_STREAM_END;
-        if (!w->keep_alive_due)
-                return 0; /* an end is told once it is known how */
-        w->keep_alive_due = false;
-        return http_pieces_put(p, strdup(": keep-alive\n\n"));
+                return record->type == FILE_RECORD_CHANGE ? put_change(w, record) : -EBADMSG;
+        return w->ended ? HTTP_STREAM_END : 0; /* an end is told once it is known how */
 }
 
-static int on_keep_alive(sd_event_source *source, uint64_t usec, void *userdata) {
-        Watching *w = userdata;
-
-        (void) usec;
-        w->keep_alive_due = true;
-        (void) sd_event_source_set_time_relative(source, KEEP_ALIVE_USEC);
-        http_pieces_wake(&w->pieces);
-        return 0;
-}
+static const HttpEventsHandlers events_handlers = { .next = next_event, .ended = on_over };
 
 /* It watches: from here on nothing is missed. */
 static void begin(Watching *w) {
-        const FileRecord *record;
         Error error = { 0 };
-        sd_event *event = http_request_event(w->pieces.request);
 
-        if (file_reader_next(&w->reader, w->operation, &record) <= 0)
+        if (file_reader_next(&w->reader, w->operation, &w->first) <= 0)
                 return;
-        w->begun = true;
-        int r = put_ready(w, record) > 0 ? 0 : -ENOMEM;
-        if (r == 0)
-                r = sd_event_add_time_relative(
-                        event, &w->keep_alive, CLOCK_MONOTONIC, KEEP_ALIVE_USEC, USEC_PER_SEC, on_keep_alive, w);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(w->keep_alive, SD_EVENT_ON);
-        if (r < 0) {
-                http_answer_error(w->pieces.request, &error, r);
-                watching_free(w);
+        if (http_events_begin(w->request, http_request_event(w->request), &events_handlers, w, &w->events) == 0)
                 return;
-        }
-        http_pieces_begin(&w->pieces, 200, "text/event-stream");
+        http_answer_error(w->request, &error, -ENOMEM);
+        watching_free(w);
 }
 
 static void on_readable(Operation *o, void *userdata) {
         Watching *w = userdata;
 
         (void) o;
-        if (w->begun)
-                http_pieces_wake(&w->pieces);
+        if (w->events)
+                http_events_wake(w->events);
         else
                 begin(w);
 }
@@ -144,11 +121,11 @@ static void on_ended(Operation *o, void *userdata) {
         Watching *w = userdata;
 
         w->ended = true;
-        if (w->begun) {
-                http_pieces_wake(&w->pieces);
+        if (w->events) {
+                http_events_wake(w->events);
                 return;
         }
-        http_answer_file_error(w->pieces.request, o, w->path);
+        http_answer_file_error(w->request, o, w->path);
         watching_free(w);
 }
 
@@ -173,7 +150,7 @@ void http_file_watch(HttpRequest *r, void *userdata) {
         };
         int k = w ? file_reader_open(&w->reader, READER_SIZE, false) : -ENOMEM;
         if (k == 0) {
-                w->pieces = (HttpPieces){ .request = r, .next = next_piece, .over = on_over };
+                w->request = r;
                 w->path = strdup(path);
                 k = w->path ? operation_start(s, &spec, &w->operation, &error) : -ENOMEM;
         }

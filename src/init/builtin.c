@@ -18,8 +18,10 @@ static const struct {
         { "list", builtin_list },
         { "mkdir", builtin_mkdir },
         { "move", builtin_move },
+        { "pack", builtin_pack },
         { "read", builtin_read },
         { "stat", builtin_stat },
+        { "unpack", builtin_unpack },
         { "watch", builtin_watch },
         { "write", builtin_write },
 };

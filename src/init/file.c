@@ -169,6 +169,17 @@ int file_send(const FileRecord *r, const char *name, size_t name_length, const c
         return 0;
 }
 
+int file_send_bytes(const char *bytes, size_t size) {
+        if (size > sizeof out - out_used) {
+                int r = file_flush();
+                if (r < 0)
+                        return r;
+        }
+        memcpy(out + out_used, bytes, size);
+        out_used += size;
+        return 0;
+}
+
 int64_t file_mtime(const struct stat *st) {
         return (int64_t) st->st_mtim.tv_sec * 1000000000 + st->st_mtim.tv_nsec;
 }

@@ -13,7 +13,7 @@
  */
 
 Builtin builtin_read, builtin_write, builtin_stat, builtin_list, builtin_mkdir, builtin_delete, builtin_move,
-        builtin_watch;
+        builtin_watch, builtin_pack, builtin_unpack;
 
 /* Opens @path below @folder, following symbolic links. Returns a descriptor or -errno. */
 int file_open(int folder, const char *path, int flags);
@@ -30,10 +30,14 @@ int file_open_parent(int folder, char *path, bool make, const char **ret_name);
 /* Opens the folder at @path, as file_open(), and makes what is missing of it. @ret_made: whether the last part was. */
 int file_open_folder(int folder, char *path, bool make, bool *ret_made);
 
+/* Contents up to this size go with the records; more than that past them. */
+#define FILE_SMALL (32 * 1024)
+
 /* Output, collected. Return 0 or -errno. */
 int file_send(const FileRecord *r, const char *name, size_t name_length, const char *target, size_t target_length);
 int file_send_node(const struct stat *st, uint32_t flags, const char *name, const char *target);
 int file_send_end(uint64_t n, uint32_t flags);
+int file_send_bytes(const char *bytes, size_t size);
 int file_flush(void);
 
 /* Sends a node with the target of a symbolic link, which is @entry of @folder. */

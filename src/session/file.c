@@ -195,8 +195,14 @@ static const ErrorRow error_rows[] = {
 /* clang-format on */
 
 int file_error(const Operation *o, const char *path, Error *error) {
+        const char *reason = operation_reason(o);
         int e = operation_errno(o);
         size_t length;
+
+        if (e == EBADMSG && reason) {
+                _cleanup_free_ char *text = utf8_replace(reason, strlen(reason), &length);
+                return error_set_field(error, ERROR_INVALID_VALUE, "body", NULL, "%s", text ? text : "");
+        }
 
         for (size_t i = 0; e != 0 && i < ELEMENTSOF(error_rows); i++) {
                 const ErrorRow *row = &error_rows[i];

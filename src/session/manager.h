@@ -14,7 +14,8 @@ typedef struct SessionSettings {
         unsigned sessions_max; /* 0: as many as the machine allows */
         char image[IMAGE_REF_MAX + 1];
         Limits limits;
-        uint64_t output_max; /* of a command, bytes a stream */
+        const char *archiver; /* borrowed: path of the program for archives */
+        uint64_t output_max;  /* of a command, bytes a stream */
 } SessionSettings;
 
 typedef enum SessionEvent {

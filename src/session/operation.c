@@ -10,11 +10,13 @@
 
 #include "base/fd.h"
 #include "runtime/backend.h"
+#include "session/filter.h"
 #include "session/manager-internal.h"
 #include "spec/file.h"
 
 #define WIDE_PIPE (1024 * 1024)
 #define GRACE_USEC (2 * USEC_PER_SEC) /* for what ends by itself once its pipes are closed */
+#define FILTER_ARGC_MAX 4U
 #define STRINGS_MAX (sizeof SANDBOX_HOME + 2 * FILE_PATH_MAX + 512)
 
 typedef struct Stream {
@@ -32,7 +34,8 @@ struct Operation {
 
         Stream out, in;
         int control; /* owned */
-        bool feeds;  /* it says nothing before its input is complete */
+        Filter filter;
+        bool feeds; /* it says nothing before its input is complete */
         uint64_t written;
 
         usec_t patience;
@@ -45,6 +48,10 @@ struct Operation {
 static void stream_close(Stream *s) {
         s->source = sd_event_source_disable_unref(s->source);
         s->fd = fd_close(s->fd);
+}
+
+static bool is_over(const Operation *o) {
+        return o->process_over && o->filter.pidfd < 0;
 }
 
 static bool stream_waits(const Stream *s) {
@@ -65,12 +72,14 @@ static Operation *operation_unref(Operation *o) {
         close_pipes(o);
         o->deadline = sd_event_source_disable_unref(o->deadline);
         o->end = sd_event_source_disable_unref(o->end);
+        filter_clear(&o->filter);
         (void) sandbox_unref(o->sandbox);
         free(o);
         return NULL;
 }
 
-static void kill_process(Operation *o) {
+static void kill_processes(Operation *o) {
+        filter_kill(&o->filter);
         if (!o->process_over)
                 (void) sandbox_signal(o->sandbox, &o->job, SIGKILL, INIT_SCOPE_EVERYTHING);
 }
@@ -104,7 +113,7 @@ static void fail(Operation *o, OperationResult result) {
         if (o->told || o->end)
                 return;
         o->result = result;
-        kill_process(o);
+        kill_processes(o);
         tell_end(o);
 }
 
@@ -116,7 +125,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
         if (o->handlers)
                 fail(o, OPERATION_SILENT);
         else
-                kill_process(o);
+                kill_processes(o);
         return 0;
 }
 
@@ -135,7 +144,7 @@ static void set_deadline(Operation *o, usec_t patience) {
 /* Is it what we wait for? A client may take its time. */
 static void watch_deadline(Operation *o) {
         bool waits = stream_waits(&o->in) || (stream_waits(&o->out) && !(o->feeds && o->in.fd >= 0)) ||
-                     (o->out.fd < 0 && !o->process_over);
+                     (o->out.fd < 0 && !is_over(o));
 
         if (waits)
                 set_deadline(o, o->patience);
@@ -144,18 +153,40 @@ static void watch_deadline(Operation *o) {
 }
 
 static void check_end(Operation *o) {
-        if (o->process_over && o->out.fd < 0)
+        if (is_over(o) && o->out.fd < 0)
                 tell_end(o);
         else
                 watch_deadline(o);
 }
 
-/* --- what process 1 tells --- */
+/* --- what process 1, and the filter, tell --- */
+
+/* The filter's refusal is why its other side failed too. */
+static void weigh_filter(Operation *o) {
+        if (o->filter.status == FILTER_REFUSED) {
+                o->result = OPERATION_FAILED;
+                o->error = EBADMSG;
+        } else if (o->filter.status > 0 && o->process_over && o->result == OPERATION_DONE)
+                o->result = OPERATION_KILLED;
+}
+
+static void on_filter_over(Filter *f, void *userdata) {
+        Operation *o = userdata;
+
+        (void) f;
+        if (o->result == OPERATION_DONE || o->result == OPERATION_FAILED)
+                weigh_filter(o);
+        if (o->handlers)
+                check_end(o);
+}
 
 static void process_over(Operation *o) {
         o->process_over = true;
         stream_close(&o->in); /* nobody reads it */
         o->control = fd_close(o->control);
+        if (!filter_is_over(&o->filter) && o->result != OPERATION_DONE)
+                filter_kill(&o->filter); /* it did not end before, so it is not the reason */
+        weigh_filter(o);
         if (o->handlers) {
                 /* a failure is told at once; whoever does not read will not either */
                 if (o->result != OPERATION_DONE)
@@ -350,6 +381,10 @@ int operation_error(const Operation *o, Error *error) {
         }
 }
 
+const char *operation_reason(const Operation *o) {
+        return o->filter.reason[0] ? o->filter.reason : NULL;
+}
+
 /* --- its beginning --- */
 
 static int make_pipe(int *ret_read, int *ret_write, int *ours) {
@@ -362,24 +397,42 @@ static int make_pipe(int *ret_read, int *ret_write, int *ours) {
         return fd_set_nonblock(*ours, true);
 }
 
-/* @theirs: what goes inside, but for what was lent. */
-static int open_pipes(Operation *o, const OperationSpec *spec, int theirs[static 3]) {
+/* The program for archives, with a pipe between it and the sandbox. @theirs: what would go inside without it. */
+static int start_filter(Operation *o, const OperationSpec *spec, const char *program, int theirs[static 3]) {
+        bool input = spec->filter == OPERATION_FILTER_INPUT;
+        const char *argv[FILTER_ARGC_MAX + 2] = { program };
+        int p[2];
+
+        for (size_t i = 0; i < FILTER_ARGC_MAX && spec->filter_argv[i]; i++)
+                argv[i + 1] = spec->filter_argv[i];
+        if (pipe2(p, O_CLOEXEC) < 0)
+                return -errno;
+        (void) fcntl(p[0], F_SETPIPE_SZ, WIDE_PIPE);
+        int r = filter_start(
+                &o->filter, o->event, argv, input ? theirs[0] : p[0], input ? p[1] : theirs[1], on_filter_over, o);
+        (void) fd_close(theirs[input ? 0 : 1]);
+        theirs[input ? 0 : 1] = p[input ? 0 : 1];
+        (void) fd_close(p[input ? 1 : 0]);
+        return r;
+}
+
+/* @theirs: what goes inside. */
+static int open_pipes(Operation *o, const OperationSpec *spec, const char *program, int theirs[static 3]) {
         int r = 0;
 
         if (spec->input)
                 r = make_pipe(&theirs[0], &o->in.fd, &o->in.fd);
-        if (r == 0 && spec->output_fd <= 0)
+        if (r == 0)
                 r = make_pipe(&o->out.fd, &theirs[1], &o->out.fd);
         if (r == 0 && spec->control)
                 r = make_pipe(&theirs[2], &o->control, &o->control);
-        for (int i = 0; r == 0 && i < 3; i++) {
-                bool lent = (i == 0 && spec->input_fd > 0) || (i == 1 && spec->output_fd > 0);
-                if (theirs[i] >= 0 || lent)
-                        continue;
-                theirs[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
-                if (theirs[i] < 0)
-                        r = -errno;
-        }
+        for (int i = 0; r == 0 && i < 3; i++)
+                if (theirs[i] < 0) {
+                        theirs[i] = open("/dev/null", O_RDWR | O_CLOEXEC);
+                        r = theirs[i] < 0 ? -errno : 0;
+                }
+        if (r == 0 && spec->filter != OPERATION_UNFILTERED)
+                r = start_filter(o, spec, program, theirs);
         return r;
 }
 
@@ -398,21 +451,16 @@ static int encode(const char *const *argv, char buf[static STRINGS_MAX], InitReq
         return 0;
 }
 
-static int run(Operation *o, const OperationSpec *spec) {
+static int run(Operation *o, const OperationSpec *spec, const char *program) {
         int theirs[3] = { -EBADF, -EBADF, -EBADF };
         InitRequest request = { .flags = INIT_FLAG_BUILTIN };
         char strings[STRINGS_MAX];
 
         int r = encode(spec->argv, strings, &request);
         if (r == 0)
-                r = open_pipes(o, spec, theirs);
+                r = open_pipes(o, spec, program, theirs);
         if (r == 0) {
-                int fds[4] = {
-                        spec->input_fd > 0 ? spec->input_fd : theirs[0],
-                        spec->output_fd > 0 ? spec->output_fd : theirs[1],
-                        theirs[2],
-                        spec->passed_fd,
-                };
+                int fds[4] = { theirs[0], theirs[1], theirs[2], spec->passed_fd };
                 r = sandbox_run(o->sandbox, &o->job, &request, strings, fds, spec->passed_fd > 0 ? 4 : 3);
         }
         fds_close(theirs, 3);
@@ -445,10 +493,11 @@ int operation_start(Session *s, const OperationSpec *spec, Operation **ret, Erro
                 .out.fd = -EBADF,
                 .in.fd = -EBADF,
                 .control = -EBADF,
-                .feeds = spec->control,
+                .filter = FILTER_EMPTY,
+                .feeds = spec->control || spec->filter == OPERATION_FILTER_INPUT,
                 .patience = spec->patience,
         };
-        int r = run(o, spec);
+        int r = run(o, spec, s->manager->settings.archiver);
         if (r < 0) {
                 bool full = r == -EMFILE && s->sandbox->n_jobs >= INIT_EXECS_MAX;
                 (void) operation_unref(o);

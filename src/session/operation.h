@@ -33,13 +33,20 @@ typedef struct OperationHandlers {
         void (*ended)(Operation *o, void *userdata);
 } OperationHandlers;
 
+typedef enum OperationFilter {
+        OPERATION_UNFILTERED,
+        OPERATION_FILTER_INPUT,
+        OPERATION_FILTER_OUTPUT,
+} OperationFilter;
+
 typedef struct OperationSpec {
         const char *const *argv; /* ended by NULL */
         bool input;
-        bool control;                      /* its stderr is a pipe from us, for the FileCommit */
-        int input_fd;                      /* if above 0: borrowed, its stdin in place of a pipe of ours */
-        int output_fd;                     /* if above 0: borrowed, its stdout in place of a pipe of ours */
-        int passed_fd;                     /* if above 0: borrowed, its descriptor 3 */
+        bool control;  /* its stderr is a pipe from us, for the FileCommit */
+        int passed_fd; /* if above 0: borrowed, its descriptor 3 */
+        /* with a program of ours between this process and its input, or its output: what that is told, ended by NULL */
+        OperationFilter filter;
+        const char *const *filter_argv;
         usec_t patience;                   /* how long it may let us wait, or USEC_INFINITY */
         const OperationHandlers *handlers; /* borrowed; each may be NULL */
         void *userdata;
@@ -76,6 +83,9 @@ void operation_break(Operation *o);
 /* Within ended() and later. */
 OperationResult operation_result(const Operation *o);
 int operation_errno(const Operation *o); /* positive; 0 unless OPERATION_FAILED */
+
+/* Why the filter refuses what it was given, or NULL. */
+const char *operation_reason(const Operation *o);
 
 /* Tells of a result other than OPERATION_DONE and OPERATION_FAILED, and of an errno without a better explanation.
  * Returns -errno. */
