@@ -20,7 +20,6 @@ typedef struct HttpApi {
 
         char incarnation[UUID_TEXT_MAX]; /* another one means that all sessions of before are gone */
         char fencing_token[UUID_TEXT_MAX]; /* of this process; see http/fleet.h */
-        char incarnation[UUID_TEXT_MAX];      /* another one means that all sessions of before are gone */
         double pressure_memory, pressure_cpu; /* percent of the last 10 s that something waited for it */
 } HttpApi;
 
@@ -43,7 +42,6 @@ HttpHandler http_context_create, http_context_list, http_context_show, http_cont
 HttpHandler http_context_interrupt, http_context_restart, http_context_run;
 HttpHandler http_worker_list, http_worker_drain, http_worker_undrain, http_worker_fence;
 HttpHandler http_folder_list, http_file_watch, http_archive_get, http_archive_put;
-HttpHandler http_worker_list, http_worker_drain, http_worker_undrain;
 
 /* The session that the path's first parameter names and the request may use, or NULL after having answered. */
 Session *http_find_session(HttpRequest *r, HttpApi *api);
