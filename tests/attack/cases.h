@@ -100,6 +100,7 @@ ATTACK(cpu_hog, FLOOD, NEEDS_LIMITS, "cpu.max", "mining")
 ATTACK(scm_flood, SINGLE, 0, "streams are pipes: no descriptor can be sent over them", "descriptor floods of a supervisor")
 ATTACK(pipe_size, SINGLE, 0, "filter on F_SETPIPE_SZ", "pipe-user-pages-soft counts the worker's pipes")
 ATTACK(output_flood, OUTSIDE, 0, "bounded capture", "memory of the worker")
+ATTACK(sync_storm, SINGLE, 0, "sync() does nothing", "writing out all of the host's file systems, over and over")
 ATTACK(ipc_flood, SINGLE, 0, "RLIMIT_MSGQUEUE, ipc namespace", "kernel memory in queues")
 
 /* execs.c */

@@ -372,6 +372,19 @@ int attack_output_flood(char part) {
         return held("written for 1.5 s");
 }
 
+/* Where it is done, even an idle machine takes longer. */
+int attack_sync_storm(char part) {
+        uint64_t start = now_ms();
+        unsigned n = 0;
+
+        (void) part;
+        for (; n < 20000 && now_ms() - start < 2000; n++)
+                sync();
+        if (n < 20000)
+                hole("%u calls took 2 s", n);
+        return verdict("20,000 calls in %u ms", (unsigned) (now_ms() - start));
+}
+
 int attack_ipc_flood(char part) {
         struct {
                 long flags, maxmsg, msgsize, current, reserved[4];
