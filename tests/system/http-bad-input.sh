@@ -7,6 +7,7 @@
 # On the host: http-bad-input.sh BUILD runs its own workers, in folders and on ports of their own.
 set -u
 here=$(dirname "$(readlink -f "$0")")
+[ -z "${LAB_MODE-}" ] || here=/lab/system
 key=correct-horse-battery-staple other=another-key-of-another-program
 status=0
 
