@@ -43,10 +43,11 @@ struct HttpRequest {
         size_t body_used, body_size;
         uint64_t body_max;
 
-        bool unclear; /* the head may mean several things */
-        bool chunked; /* the body */
-        bool refused; /* answered before the body was read */
-        bool running; /* inside the handler */
+        bool unclear;   /* the head may mean several things */
+        bool chunked;   /* the body */
+        bool refused;   /* answered before the body was read */
+        bool head_over; /* the library has been told that the body is wanted */
+        bool running;   /* inside the handler */
         bool suspended;
         bool answered;
         struct MHD_Response *response; /* owned, until it is queued */

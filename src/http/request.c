@@ -4,6 +4,7 @@
 
 #include "http/request-internal.h"
 
+#define EARLY_PATIENCE_USEC (5 * USEC_PER_SEC)
 #define STREAM_BLOCK (32U * 1024U)
 
 HttpRequest *http_request_new(
@@ -210,7 +211,43 @@ static void answer(HttpRequest *r, unsigned status, struct MHD_Response *respons
         http_request_resume(r);
 }
 
+/* While it reads a body, the library takes no answer. Nothing was sent for this request yet, so that it can be written
+ * beside it; then the client hears that this is all, and what it still sends is dropped for a moment. */
+static void answer_early(HttpRequest *r, unsigned status, const char *content_type, const char *text, size_t length) {
+        char *head = NULL;
+        size_t size = 0;
+        FILE *f = open_memstream(&head, &size);
+
+        if (f) {
+                (void) fprintf(f, "HTTP/1.1 %u %s\r\nConnection: close\r\nX-Request-Id: %s\r\nContent-Length: %zu\r\n",
+                        status, MHD_get_reason_phrase_for(status), r->id, length);
+                if (content_type)
+                        (void) fprintf(f, "Content-Type: %s\r\n", content_type);
+                for (unsigned i = 0; i < r->n_headers; i++)
+                        if (r->headers[i].name && r->headers[i].value)
+                                (void) fprintf(f, "%s: %s\r\n", r->headers[i].name, r->headers[i].value);
+                (void) fputs("\r\n", f);
+                struct iovec parts[] = { { 0 }, { (char *) text, length } };
+                struct msghdr message = { .msg_iov = parts, .msg_iovlen = ELEMENTSOF(parts) };
+                if (fclose(f) == 0) {
+                        parts[0] = (struct iovec){ head, size };
+                        /* who does not read has no use for it */
+                        (void) sendmsg(r->client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+                }
+        }
+        free(head);
+        (void) shutdown(r->client->fd, SHUT_WR);
+        r->client->deadline = clock_monotonic() + EARLY_PATIENCE_USEC;
+        r->server->counters.answers[MIN(status / 100, 5U)]++;
+        answer(r, status, NULL);
+}
+
 static void answer_buffer(HttpRequest *r, unsigned status, const char *content_type, char *text, size_t length) {
+        if (r->body_write && r->head_over && !r->body_ended && r->client->reading) {
+                answer_early(r, status, content_type, text, length);
+                free(text);
+                return;
+        }
         struct MHD_Response *response =
                 MHD_create_response_from_buffer(length, text, text ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
 

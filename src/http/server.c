@@ -219,19 +219,17 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                         return MHD_NO;
                 s->counters.requests++;
                 int k = begin_request(r, url, version, &error);
-                if (k >= 0) {
-                        if (r->route->flags & HTTP_ROUTE_STREAM) {
-                                r->running = true;
-                                r->route->handler(r, s->settings.userdata);
-                                if (r->answered) /* before the body is read: the connection ends with the answer */
-                                        return http_request_queue(r);
-                        }
-                        return MHD_YES;
+                if (k < 0)
+                        http_answer_error(r, &error, k);
+                else if (r->route->flags & HTTP_ROUTE_STREAM) {
+                        r->running = true;
+                        r->route->handler(r, s->settings.userdata);
                 }
-                http_answer_error(r, &error, k);
+                r->head_over = true;
                 /* before the body is read, the connection ends with the answer; without one it can go on */
-                return r->unclear || r->chunked || http_request_header(r, "Content-Length") ? http_request_queue(r)
-                                                                                            : MHD_YES;
+                return r->answered && (r->unclear || r->chunked || http_request_header(r, "Content-Length"))
+                               ? http_request_queue(r)
+                               : MHD_YES;
         }
 
         if (*upload_size > 0)
