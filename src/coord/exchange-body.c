@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "coord/exchange.h"
 
+#define METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 #define CONNECT_PATIENCE_USEC (1 * USEC_PER_SEC)
 
 /* --- the body, on its way to the worker --- */
@@ -139,8 +140,10 @@ static int read_head(Exchange *x, Error *error) {
                    *method = http_request_method(x->request);
 
         if (strspn(method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(method) || strlen(method) > 16 ||
-                strcmp(method, "CONNECT") == 0 || strcmp(method, "TRACE") == 0)
+                strcmp(method, "CONNECT") == 0 || strcmp(method, "TRACE") == 0) {
+                http_request_set_header(x->request, "Allow", METHODS);
                 return error_set_field(error, ERROR_METHOD_NOT_ALLOWED, "method", NULL, "This method is not known.");
+        }
         for (const char *p = http_request_target(x->request); *p; p++)
                 if (*p <= ' ' || *p >= 0x7f)
                         return error_set_field(

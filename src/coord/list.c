@@ -162,6 +162,8 @@ static int take_next(List *l, const char *token, Error *error) {
         const char *dot = strchr(token, '.');
         size_t n = dot ? (size_t) (dot - token) : 0;
 
+        if (strcmp(token, "0") == 0) /* from the start, as workers understand it */
+                return 0;
         if (n > 0 && n <= ID_MAX && strlen(dot + 1) < sizeof l->token &&
                 strspn(dot + 1, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-_.") ==
                         strlen(dot + 1)) {

@@ -3,7 +3,8 @@
 
 #define CONFIRM_USEC (150 * USEC_PER_MSEC) /* between probes of a worker in doubt */
 #define DOWN_USEC (1 * USEC_PER_SEC)
-#define PATIENCE_USEC (600 * USEC_PER_MSEC)
+#define PATIENCE_USEC (600 * USEC_PER_MSEC)       /* that make a worker suspect; it may only be busy */
+#define LAST_PATIENCE_USEC (1500 * USEC_PER_MSEC) /* that make it down */
 
 static bool become(Liveness *l, LivenessState state) {
         if (l->state == state)
@@ -60,8 +61,10 @@ usec_t liveness_interval(const Liveness *l, usec_t interval) {
         }
 }
 
-usec_t liveness_patience(usec_t interval) {
-        return MAX(MIN(PATIENCE_USEC, interval), 100 * USEC_PER_MSEC);
+usec_t liveness_patience(const Liveness *l, usec_t interval) {
+        usec_t patience = l->state == LIVENESS_UP ? PATIENCE_USEC : LAST_PATIENCE_USEC;
+
+        return MAX(MIN(patience, interval), 100 * USEC_PER_MSEC);
 }
 
 const char *liveness_text(LivenessState state) {

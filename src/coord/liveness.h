@@ -33,6 +33,6 @@ bool liveness_gone(Liveness *l, usec_t now); /* somebody knows that it ended */
 /* When to probe next, relative to the end of the last one. @interval: of a worker that is well. */
 usec_t liveness_interval(const Liveness *l, usec_t interval);
 /* How long to wait for the answer. */
-usec_t liveness_patience(usec_t interval);
+usec_t liveness_patience(const Liveness *l, usec_t interval);
 
 const char *liveness_text(LivenessState state);

@@ -161,7 +161,7 @@ static const FetchOps probe_ops = { .data = on_data, .done = on_done };
 
 static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         Worker *w = userdata;
-        usec_t patience = liveness_patience(w->fleet->settings.interval);
+        usec_t patience = liveness_patience(&w->live, w->fleet->settings.interval);
         FetchRequest request = {
                 .method = "GET",
                 .target = "/health",

@@ -84,6 +84,11 @@ static size_t on_header(char *line, size_t one, size_t n, void *userdata) {
         f->status = (unsigned) status;
         f->head_done = true;
         f->head_at = clock_monotonic();
+        if (status >= 400 && f->send_paused) {
+                /* curl sends no more now, but takes a body that is held up for one that is not at its end */
+                f->send_paused = false;
+                (void) curl_easy_pause(f->handle->curl, CURLPAUSE_CONT);
+        }
         if (f->ops->head)
                 f->ops->head(f, f->userdata);
         return f->failure ? 0 : size;
