@@ -116,10 +116,32 @@ static Sandbox *find_by_slot(Native *n, uint32_t slot, uint64_t generation) {
         return s && s->generation == generation ? s : NULL;
 }
 
-static void kill_slot(Native *n, uint32_t slot, uint64_t generation) {
+/* One that is nobody's. When it cannot be told the connection begins anew, which names it again. */
+static int kill_slot(Native *n, uint32_t slot, uint64_t generation) {
         SpawnMessage m = { .type = SPAWN_KILL, .slot = slot, .generation = generation };
 
-        (void) send_message(n, &m); /* when that fails the connection is lost, which says it all again */
+        return send_message(n, &m);
+}
+
+/* Says that @s is to end: now, or as soon as the spawner reads on, or is back. */
+static void tell_end(Native *n, Sandbox *s) {
+        s->end_wanted = true;
+        if (s->generation == 0 || s->end_told)
+                return;
+        int r = kill_slot(n, s->slot, s->generation);
+        s->end_told = r == 0;
+        if (r == -EAGAIN)
+                (void) sd_event_source_set_io_events(n->io, EPOLLIN | EPOLLOUT);
+}
+
+/* There is room again. */
+static void tell_ends(Native *n) {
+        Sandbox *s;
+
+        (void) sd_event_source_set_io_events(n->io, EPOLLIN);
+        LIST_FOREACH(s, &n->sandboxes, entry)
+        if (s->end_wanted)
+                tell_end(n, s);
 }
 
 static void note_base_counters(Native *n, Sandbox *s) {
@@ -132,33 +154,33 @@ static void note_base_counters(Native *n, Sandbox *s) {
         s->base_pids_refused = u.pids_refused;
 }
 
-static void handle_created(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
+static int handle_created(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
         Sandbox *s = find_by_cookie(n, m->cookie);
 
         if (!s || n_fds != 1 || m->slot >= n->n_slots || n->slots[m->slot]) {
-                kill_slot(n, m->slot, m->generation);
                 if (s)
                         end_sandbox(s, -EBADMSG, "the spawner's answer is malformed");
-                return;
+                return kill_slot(n, m->slot, m->generation);
         }
         s->slot = m->slot;
         s->generation = m->generation;
         s->pid = (pid_t) m->pid;
         n->slots[s->slot] = s;
         if (s->end_wanted) {
-                kill_slot(n, m->slot, m->generation);
-                return;
+                tell_end(n, s);
+                return 0;
         }
         note_base_counters(n, s);
         int r = sandbox_attach(s, n->event, take_fd(fds[0]));
         if (r < 0) {
                 s->error = r;
-                kill_slot(n, m->slot, m->generation);
+                tell_end(n, s);
         }
+        return 0;
 }
 
 /* Takes over one of a former worker, if somebody wants it. */
-static void adopt(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
+static int adopt(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
         SandboxSpec spec = { .limits = m->limits };
         Sandbox *s = NULL;
 
@@ -178,24 +200,23 @@ static void adopt(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
                 if (s)
                         sandbox_set_owner(s, NULL, NULL);
                 (void) sandbox_unref(s);
-                kill_slot(n, m->slot, m->generation);
-                return;
+                return kill_slot(n, m->slot, m->generation);
         }
         n->slots[s->slot] = s;
         LIST_INSERT_HEAD(&n->sandboxes, s, entry); /* the list's reference is the one it was born with */
+        return 0;
 }
 
 /* One that was there before this connection: known, inherited, or a stranger that nobody will ever use. */
-static void handle_slot(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
+static int handle_slot(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
         Sandbox *s = find_by_slot(n, m->slot, m->generation);
 
-        if (!s) {
-                adopt(n, m, fds, n_fds);
-                return;
-        }
+        if (!s)
+                return adopt(n, m, fds, n_fds);
         s->cookie = UINT64_MAX; /* marks it as seen */
-        if (s->end_wanted)      /* that may have been lost with the connection */
-                kill_slot(n, m->slot, m->generation);
+        if (s->end_wanted)
+                tell_end(n, s);
+        return 0;
 }
 
 static void handle_kept(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
@@ -227,7 +248,7 @@ static void handle_synced(Native *n) {
         }
         LIST_FOREACH(s, &n->sandboxes, entry)
         if (s->resuming && sandbox_resume(s) < 0)
-                kill_slot(n, s->slot, s->generation);
+                tell_end(n, s);
         n->synced = true;
         n->backend.last_answer = clock_monotonic();
         if (n->backend.heir.done)
@@ -236,6 +257,8 @@ static void handle_synced(Native *n) {
 }
 
 static int handle_welcome(Native *n, const SpawnMessage *m) {
+        Sandbox *s;
+
         if (m->cookie != WIRE_VERSION)
                 return -EPROTONOSUPPORT;
         if (m->slot > SLOTS_MAX)
@@ -251,6 +274,10 @@ static int handle_welcome(Native *n, const SpawnMessage *m) {
         n->backend.limits_enforced = m->flags & SPAWN_LIMITS_ENFORCED;
         n->backend.can_freeze = m->flags & SPAWN_CAN_FREEZE;
         n->backend.capacity = m->slot;
+        LIST_FOREACH(s, &n->sandboxes, entry) {
+                s->cookie = 0; /* those that were named last time may have ended since */
+                s->end_told = false;
+        }
         (void) snprintf(n->cgroup, sizeof n->cgroup, "%s", m->text);
         return 0;
 }
@@ -262,8 +289,7 @@ static int handle_message(Native *n, const SpawnMessage *m, int *fds, size_t n_f
         case SPAWN_WELCOME:
                 return handle_welcome(n, m);
         case SPAWN_SLOT:
-                handle_slot(n, m, fds, n_fds);
-                return 0;
+                return handle_slot(n, m, fds, n_fds);
         case SPAWN_KEPT:
                 handle_kept(n, m, fds, n_fds);
                 return 0;
@@ -271,8 +297,7 @@ static int handle_message(Native *n, const SpawnMessage *m, int *fds, size_t n_f
                 handle_synced(n);
                 return 0;
         case SPAWN_CREATED:
-                handle_created(n, m, fds, n_fds);
-                return 0;
+                return handle_created(n, m, fds, n_fds);
         case SPAWN_FAILED:
                 s = find_by_cookie(n, m->cookie);
                 if (s)
@@ -299,7 +324,8 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *u
         size_t n_fds;
 
         (void) source;
-        (void) revents;
+        if (revents & EPOLLOUT)
+                tell_ends(n);
         for (int i = 0; i < MESSAGES_PER_TURN && r == 0; i++) {
                 ssize_t size = message_recv(fd, &m, sizeof m, fds, &n_fds, MSG_DONTWAIT);
                 if (size == -EAGAIN)
@@ -358,7 +384,8 @@ static int native_start(Backend *b, Sandbox *s) {
         int r = send_message(n, &m);
         if (r < 0)
                 return r;
-        LIST_INSERT_HEAD(&n->sandboxes, sandbox_ref(s), entry);
+        (void) sandbox_ref(s); /* not in the macro, which names its argument several times */
+        LIST_INSERT_HEAD(&n->sandboxes, s, entry);
         return 0;
 }
 
@@ -367,10 +394,7 @@ static void native_kill(Backend *b, Sandbox *s) {
 
         if (s->state == SANDBOX_ENDED || s->end_wanted)
                 return;
-        s->end_wanted = true;
-        if (s->generation != 0)
-                kill_slot(n, s->slot, s->generation);
-        /* else as soon as it is known which one it is */
+        tell_end(n, s); /* or as soon as it is known which one it is */
 }
 
 static void native_keep(Backend *b, const Sandbox *s, uint32_t number, uint32_t flags, const int *fds, size_t n_fds) {

@@ -50,7 +50,8 @@ struct Sandbox {
         bool resuming; /* taken over from a former worker: process 1 has to be asked what still runs */
         int error;     /* why it could not be made, negative */
         char error_text[128];
-        bool end_wanted; /* killed while it was being made */
+        bool end_wanted; /* it is to end */
+        bool end_told;   /* and its backend has been told */
         bool frozen;
 
         SandboxNotify *notify;
