@@ -270,6 +270,9 @@ static const struct sock_filter arguments[] = {
         /* writes out all file systems of the host, none of which is the sandbox's: what it may write lies in memory */
         NEVER(sync, 0),
 
+        /* puts the image's pages out of memory, for all sandboxes; on files in memory it does nothing anyway */
+        NEVER(fadvise64, 0),
+
         /* debuggers switch off the randomisation of addresses; no other personality is a Linux program's business */
         CALL(personality, 6),
                 LOAD_LOW(0),

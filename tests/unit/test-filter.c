@@ -389,6 +389,7 @@ static void test_page_residency(void **state) {
         assert_int_equal(ANSWER(SYS_preadv2, -1L, &v, 1L, 0L, 0L, RWF_NOWAIT), EOPNOTSUPP);
         assert_int_equal(ANSWER(SYS_preadv2, -1L, &v, 1L, 0L, 0L, HIGH | RWF_NOWAIT), EOPNOTSUPP);
         assert_int_equal(ANSWER(SYS_preadv2, -1L, &v, 1L, 0L, 0L, 0L), EBADF);
+        assert_int_equal(ANSWER(SYS_fadvise64, -1L, 0L, 0L, 4L /* POSIX_FADV_DONTNEED */), 0);
 }
 
 int main(void) {
