@@ -108,4 +108,5 @@ ATTACK(daemon_hold, OUTSIDE, 0, "the end of a command is the end of its process,
 ATTACK(self_stop, OUTSIDE, 0, "SIGKILL works on stopped processes", "stopped processes that never end")
 ATTACK(exec_escape, TOGETHER, 0, "process 1 finds descendants by two limits that only go down", "daemons that outlive their command")
 ATTACK(exec_bomb, TOGETHER, MAY_END, "process 1 sweeps until nothing is left", "forks that outrun a sweep")
+ATTACK(vfork_stop, TOGETHER, SHORT | REPEAT | MAY_END, "deadlines do not depend on process 1", "a child that is stopped before execve() blocks its parent")
 ATTACK(trace_zombie, TOGETHER, SHORT | MAY_END, "deadlines do not depend on reaping", "zombies that a tracer holds")

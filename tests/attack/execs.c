@@ -137,6 +137,24 @@ int attack_exec_bomb(char part) {
         return held("it forks");
 }
 
+/* Part 'a' stops the commands that come after it before they have executed anything, while process 1 waits for that. */
+int attack_vfork_stop(char part) {
+        unsigned n = 0;
+
+        if (part == 'b') {
+                (void) close(open("/tmp/attack-go", O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+                return held("a command");
+        }
+        ready();
+        while (access("/tmp/attack-go", F_OK) < 0) /* the runner has seen that we are ready */
+                sleep_ms(5);
+        for (uint64_t end = now_ms() + 15000; now_ms() < end && access("/tmp/attack-stop", F_OK) < 0;)
+                for (pid_t pid = getpid() + 1; pid < getpid() + 600; pid++)
+                        if (kill(pid, SIGSTOP) == 0)
+                                n++;
+        return held("%u commands were stopped", n);
+}
+
 /* Part 'a' traces the commands that come after it and never lets their end be seen. */
 int attack_trace_zombie(char part) {
         unsigned n = 0;

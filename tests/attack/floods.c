@@ -150,9 +150,11 @@ static int hide_memory(void *argument) {
                 ssize_t n = write(p[1], data, 65536);
                 total += n > 0 ? (size_t) n : 0;
         }
-        int fd = (int) syscall(SYS_memfd_create, "attack", 1U);
-        while (fd >= 0 && total < MEMORY_MAX_MB * PIECE && write(fd, data, sizeof data) == (ssize_t) sizeof data)
-                total += sizeof data;
+        for (int file = 0; file < MEMORY_MAX_MB / 32; file++) { /* each below the limit of a file */
+                int fd = (int) syscall(SYS_memfd_create, "attack", 1U);
+                for (int i = 0; i < 32 && fd >= 0 && write(fd, data, sizeof data) == (ssize_t) sizeof data; i++)
+                        total += sizeof data;
+        }
         return total < MEMORY_MAX_MB * PIECE ? 2 : 0;
 }
 

@@ -38,7 +38,7 @@ for pid in $(suite); do
     expect 1 "$(field "$pid" NoNewPrivs)" "no_new_privs of $(cat "/proc/$pid/comm")"
     expect 2 "$(field "$pid" Seccomp)" "filters of $(cat "/proc/$pid/comm")"
 done
-[ $n -ge 8 ] || fail "only $n processes are seen"
+[ $n -ge 5 ] || fail "only $n processes are seen"
 
 step "each sandbox has a uid, namespaces and an overlay of its own"
 inits=()
