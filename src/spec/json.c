@@ -138,7 +138,7 @@ int json_parse_duration(const char *name, const json_t *value, void *ret, Error 
                 if (!isfinite(seconds) || seconds < 0 || seconds > 1e9)
                         return error_set_field(error, ERROR_INVALID_VALUE, name, NULL,
                                 "\"%s\" has to be between 0 and 1e9 seconds.", name);
-                *usec = (usec_t) llround(seconds * (double) USEC_PER_SEC);
+                *usec = (usec_t) (seconds * (double) USEC_PER_SEC + 0.5);
                 return 0;
         }
         if (!json_is_string(value))
