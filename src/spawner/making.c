@@ -249,13 +249,13 @@ void making_ended(Spawner *s, Slot *slot) {
         if (slot->state != SLOT_LIVE && slot->state != SLOT_DYING)
                 return;
         (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, slot->pidfd, NULL);
+        link_send(s, &m, -EBADF); /* first of all: a client waits for it */
         check_netns(s, slot);
         if (slot->frozen) { /* the next tenant would not begin */
                 (void) cgroup_leaf_freeze(&s->cgroup, slot_index(&s->table, slot), false);
                 slot->frozen = false;
         }
         slot_release(&s->table, slot);
-        link_send(s, &m, -EBADF);
 }
 
 /* All that waited for a zygote. */
