@@ -3,6 +3,7 @@
 
 #include "bus/bus.h"
 #include "bus/call.h"
+#include "bus/options.h"
 
 /* Shared by the files of the worker's objects: bus.c, worker.c, session.c and execute.c. */
 
@@ -40,6 +41,7 @@ struct Bus {
 
 extern const sd_bus_vtable bus_worker_vtable[];
 extern const sd_bus_vtable bus_session_vtable[];
+extern const BusOption bus_create_options[], bus_execute_options[], bus_execute_fd_options[];
 
 /* The path of a session's object. @ret: owned by the caller. */
 int bus_session_path(const char *id, char **ret);

@@ -2,7 +2,6 @@
 #include <stdio.h>
 
 #include "bus/bus-internal.h"
-#include "bus/options.h"
 #include "bus/streams.h"
 
 /* Most that an answer carries of one stream: the bus takes messages of 32 MiB, and ends the connection of who sends
@@ -12,7 +11,7 @@
 
 /* --- Execute --- */
 
-static const BusOption execute_options[] = {
+const BusOption bus_execute_options[] = {
         { "Cwd", "cwd" },
         { "Env", "env" },
         { "Timeout", "timeout" },
@@ -50,7 +49,7 @@ static void on_done(Exec *e, void *userdata) {
         if (e->error.kind == ERROR_NONE)
                 r = answer_executed(c, e);
         else
-                bus_options_explain(execute_options, &e->error);
+                bus_options_explain(bus_execute_options, &e->error);
         if (r < 0)
                 bus_call_fail(c, e->error.kind == ERROR_NONE ? &none : &e->error, r);
         else
@@ -73,7 +72,7 @@ static int read_execute(BusCall *c, ExecSpec *spec, Error *error) {
 
         int r = sd_bus_message_read(c->message, "s", &command);
         if (r >= 0)
-                r = bus_options_read(c->message, execute_options, &options, error);
+                r = bus_options_read(c->message, bus_execute_options, &options, error);
         if (r >= 0 && json_object_set_new(options.object, "command", json_string(command)) < 0)
                 r = -ENOMEM;
         if (r >= 0)
@@ -104,7 +103,7 @@ static int execute(BusCall *c, Error *error, sd_bus_error *ret_error) {
         if (r >= 0)
                 r = session_exec(s, &spec, false, on_done, c, &e, error);
         if (r < 0) {
-                bus_options_explain(execute_options, error);
+                bus_options_explain(bus_execute_options, error);
                 return r;
         }
         c->state = e;
@@ -120,7 +119,7 @@ int bus_method_execute(sd_bus_message *m, void *userdata, sd_bus_error *ret_erro
 
 /* --- ExecuteFd --- */
 
-static const BusOption execute_fd_options[] = {
+const BusOption bus_execute_fd_options[] = {
         { "Cwd", "cwd" },
         { "Env", "env" },
         { "Timeout", "timeout" },
@@ -146,7 +145,7 @@ static void on_started(ExecReader *reader) {
         if (e->pid == 0 && !e->is_done)
                 return;
         if (e->error.kind != ERROR_NONE) {
-                bus_options_explain(execute_fd_options, &e->error);
+                bus_options_explain(bus_execute_fd_options, &e->error);
                 bus_call_fail(p->call, &e->error, -EIO);
         } else {
                 (void) sd_bus_reply_method_return(p->call->message, "s", e->id);
@@ -166,7 +165,7 @@ static int read_execute_fd(BusCall *c, ExecSpec *spec, int streams[static 3], Er
 
         int r = bus_strings_read(c->message, "argv", ARGUMENTS_MAX, &argv, error);
         if (r >= 0)
-                r = bus_options_read(c->message, execute_fd_options, &options, error);
+                r = bus_options_read(c->message, bus_execute_fd_options, &options, error);
         if (r < 0) {
                 json_decref(argv);
                 return r;
@@ -199,7 +198,7 @@ static int execute_fd(BusCall *c, Error *error, sd_bus_error *ret_error) {
         }
         if (r < 0) {
                 free(p);
-                bus_options_explain(execute_fd_options, error);
+                bus_options_explain(bus_execute_fd_options, error);
                 return r;
         }
         p->call = c;

@@ -2,7 +2,6 @@
 #include <string.h>
 
 #include "bus/bus-internal.h"
-#include "bus/options.h"
 #include "runtime/backend.h"
 
 #define MANAGE_ACTION "org.sandboxd.manage-sessions"

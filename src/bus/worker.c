@@ -3,14 +3,13 @@
 #include <string.h>
 
 #include "bus/bus-internal.h"
-#include "bus/options.h"
 
 static const BusAction create_action = { .id = "org.sandboxd.create-session", .without_polkit = true };
 static const BusAction worker_action = { .id = "org.sandboxd.manage-workers" };
 
 /* --- CreateSession --- */
 
-static const BusOption create_options[] = {
+const BusOption bus_create_options[] = {
         { "Key", "key" },
         { "Image", "image" },
         { "Timeout", "timeout" },
@@ -38,7 +37,7 @@ static void on_created(Creation *creation, Session *s, bool attached, Error *err
         (void) creation;
         (void) attached;
         if (!s) {
-                bus_options_explain(create_options, error);
+                bus_options_explain(bus_create_options, error);
                 bus_call_fail(c, error, -EIO);
                 return;
         }
@@ -61,14 +60,14 @@ static int create_session(BusCall *c, Error *error, sd_bus_error *ret_error) {
         bool attached;
 
         (void) ret_error;
-        int r = bus_options_read(c->message, create_options, &options, error);
+        int r = bus_options_read(c->message, bus_create_options, &options, error);
         if (r >= 0)
                 r = create_spec_parse(&spec, options.object, settings->timeout_max, error);
         if (r >= 0)
                 r = session_create(b->context.sessions, &spec, bus_owner(c->uid, owner), on_created, c, &s, &attached,
                         &creation, error);
         if (r < 0) {
-                bus_options_explain(create_options, error);
+                bus_options_explain(bus_create_options, error);
                 return r;
         }
         if (r == 0)

@@ -74,7 +74,7 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
 static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error) {
         (void) userdata;
         if (strcmp(name, "base") != 0)
-                return error_set_field(error, ERROR_NOT_FOUND, "image", NULL, "There is no image \"%s\".", name);
+                return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no image \"%s\".", name);
         (void) snprintf(folder, IMAGE_NAME_MAX, "base");
         return 0;
 }
