@@ -93,13 +93,15 @@ static int step_devices(Birth *b) {
 /* What can be written: one file system in memory for all of it, so that one limit holds for the sum. Beside it, out of
  * sight, lie the covers for /proc: of this sandbox too, or locks on them would be seen by its neighbours. */
 static int step_data(Birth *b) {
+        /* files that fill the memory limit cannot be removed any more: every command, rm(1) too, would be killed */
+        uint64_t bytes = b->flags & ZYGOTE_NO_CGROUP ? b->limits.disk : MIN(b->limits.disk, b->limits.memory / 8 * 7);
         uid_t owner = NAMESPACE_SANDBOX_ID + b->identity;
         char options[96];
         int r;
 
         (void) umask(0);
-        (void) snprintf(options, sizeof options, "mode=755,size=%" PRIu64 ",nr_inodes=%" PRIu64, b->limits.disk,
-                MAX(b->limits.disk / BYTES_PER_INODE, UINT64_C(1024)));
+        (void) snprintf(options, sizeof options, "mode=755,size=%" PRIu64 ",nr_inodes=%" PRIu64, bytes,
+                MAX(bytes / BYTES_PER_INODE, UINT64_C(1024)));
         if (mount("data", TEMPLATE_DATA, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
                 return -errno;
         r = bind_data(TEMPLATE_DATA "/home", TEMPLATE_NEW SANDBOX_HOME, 0700, owner, 0);
