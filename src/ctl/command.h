@@ -30,6 +30,7 @@ const Command *command_find(char **words, int n_words, int *ret_n_words);
 /* @c: NULL for the overview. */
 void command_help(const Command *c, FILE *f);
 
+int command_copy(Ctl *ctl, int argc, char **argv);
 int command_create(Ctl *ctl, int argc, char **argv);
 int command_drain(Ctl *ctl, int argc, char **argv);
 int command_exec(Ctl *ctl, int argc, char **argv);
@@ -37,10 +38,14 @@ int command_health(Ctl *ctl, int argc, char **argv);
 int command_kill(Ctl *ctl, int argc, char **argv);
 int command_key_new(Ctl *ctl, int argc, char **argv);
 int command_list(Ctl *ctl, int argc, char **argv);
+int command_logs(Ctl *ctl, int argc, char **argv);
+int command_ps(Ctl *ctl, int argc, char **argv);
 int command_run(Ctl *ctl, int argc, char **argv);
+int command_shell(Ctl *ctl, int argc, char **argv);
 int command_show(Ctl *ctl, int argc, char **argv);
 int command_show_help(Ctl *ctl, int argc, char **argv);
 int command_show_version(Ctl *ctl, int argc, char **argv);
+int command_signal(Ctl *ctl, int argc, char **argv);
 int command_test(Ctl *ctl, int argc, char **argv);
 int command_undrain(Ctl *ctl, int argc, char **argv);
 int command_worker_add(Ctl *ctl, int argc, char **argv);

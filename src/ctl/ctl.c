@@ -167,7 +167,7 @@ int ctl_try(Ctl *ctl, const Call *call, Answer *ret) {
         else if (c.timeout == 0)
                 c.timeout = REQUEST_TIMEOUT;
         r = client_call(ctl->client, &c, ret);
-        if (r < 0)
+        if (r < 0 && r != -ECANCELED)
                 print_error("%s", client_error(ctl->client));
         return r;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "ctl/follow.h"
 #include "ctl/interrupt.h"
 #include "ctl/reader.h"
 #include "ctl/request.h"
@@ -84,53 +85,77 @@ static int plain_status(const json_t *answer, Reader *r) {
         return json_integer_value(code) < 0 ? STATUS_REFUSED : (int) json_integer_value(code);
 }
 
+/* What @reason means for people and for the status. */
+static void explain(ExecResult *result, const char *reason) {
+        result->reason = reason;
+        if (strcmp(reason, "timeout") == 0) {
+                result->status = STATUS_TIMEOUT;
+                result->message = xstrdup("The command's time is over, it was ended");
+        } else if (strcmp(reason, "oom") == 0) {
+                result->status = 128 + SIGKILL;
+                result->message = xstrdup("The command needed more memory than the sandbox may have, it was ended");
+        } else if (strcmp(reason, "pids") == 0) {
+                result->message = xstrdup("The command wanted more processes than the sandbox may have");
+        } else if (strcmp(reason, "cancelled") == 0 || strcmp(reason, "lost") == 0) {
+                result->status = STATUS_REFUSED;
+                result->message = xasprintf("The command's end is not known: %s", reason);
+        } else if (strcmp(reason, "exited") != 0 && strcmp(reason, "signaled") != 0) {
+                _cleanup_free_ char *safe = terminal_escape_string(reason);
+                result->message = xasprintf("The command ended: %s", safe);
+        }
+}
+
+static int read_end(Reader *r, ExecResult *result) {
+        const char *reason = reader_text(r, "reason", REQUIRED);
+        result->status = plain_status(r->object, r);
+        int e = reader_finish(r, "exec");
+
+        if (e == 0)
+                explain(result, reason);
+        return e;
+}
+
+int exec_end_read(const json_t *end, ExecResult *ret) {
+        ExecResult result = { 0 };
+        Reader r = reader_open(end);
+        int e = read_end(&r, &result);
+
+        if (e == 0)
+                *ret = result;
+        return e;
+}
+
 int exec_result_read(const json_t *answer, bool base64, ExecResult *ret) {
         _cleanup_exec_result_ ExecResult result = { 0 };
         Reader r = reader_open(answer);
-        const char *reason = reader_text(&r, "reason", REQUIRED);
-        int e;
 
         stream_read(&r, "stdout", base64, &result.out, &result.out_length);
         stream_read(&r, "stderr", base64, &result.err, &result.err_length);
         result.out_truncated = reader_boolean(&r, "stdout_truncated", OPTIONAL);
         result.err_truncated = reader_boolean(&r, "stderr_truncated", OPTIONAL);
-        result.status = plain_status(answer, &r);
-        e = reader_finish(&r, "exec");
+        int e = read_end(&r, &result);
         if (e < 0)
                 return e;
-
-        result.reason = reason;
-        if (strcmp(reason, "timeout") == 0) {
-                result.status = STATUS_TIMEOUT;
-                result.message = xstrdup("The command's time is over, it was ended");
-        } else if (strcmp(reason, "oom") == 0) {
-                result.status = 128 + SIGKILL;
-                result.message = xstrdup("The command needed more memory than the sandbox may have, it was ended");
-        } else if (strcmp(reason, "pids") == 0) {
-                result.message = xstrdup("The command wanted more processes than the sandbox may have");
-        } else if (strcmp(reason, "cancelled") == 0 || strcmp(reason, "lost") == 0) {
-                result.status = STATUS_REFUSED;
-                result.message = xasprintf("The command's end is not known: %s", reason);
-        } else if (strcmp(reason, "exited") != 0 && strcmp(reason, "signaled") != 0) {
-                _cleanup_free_ char *safe = terminal_escape_string(reason);
-                result.message = xasprintf("The command ended: %s", safe);
-        }
         *ret = result;
         result = (ExecResult){ 0 };
         return 0;
 }
 
+/* How long the answer may take. */
+static usec_t patience(usec_t command_timeout) {
+        return (command_timeout == OPTION_UNSET ? COMMAND_TIMEOUT_DEFAULT : MIN(command_timeout, COMMAND_TIMEOUT_MAX)) +
+               COMMAND_GRACE;
+}
+
 int exec_call(Ctl *ctl, const char *session_id, const json_t *body, usec_t command_timeout, json_t **ret) {
         _cleanup_free_ char *path = xasprintf("/v1/sessions/%s/exec", session_id);
-        usec_t timeout =
-                command_timeout == OPTION_UNSET ? COMMAND_TIMEOUT_DEFAULT : MIN(command_timeout, COMMAND_TIMEOUT_MAX);
 
         return ctl_call(ctl,
                 &(Call){
                         .method = "POST",
                         .path = path,
                         .body = body,
-                        .timeout = timeout + COMMAND_GRACE,
+                        .timeout = patience(command_timeout),
                 },
                 ret);
 }
@@ -148,10 +173,37 @@ static void pass_on(const ExecResult *result, bool quiet) {
                 print_note("Standard error was longer than the limit, its middle is left out (see --max-output)");
 }
 
+/* Its output appears as it comes. */
+static int exec_live(Ctl *ctl, const char *session_id, const json_t *body) {
+        _cleanup_free_ char *path = xasprintf("/v1/sessions/%s/exec", session_id);
+        _cleanup_json_ json_t *end = NULL;
+        _cleanup_exec_result_ ExecResult result = { 0 };
+        Call call = {
+                .method = "POST",
+                .path = path,
+                .body = body,
+                .timeout = patience(ctl->options.command_timeout),
+        };
+
+        if (follow_output(ctl, &call, true, UINT64_MAX, &end) < 0)
+                return STATUS_REFUSED;
+        if (!end) {
+                print_error("The connection was closed before the command had ended");
+                return STATUS_REFUSED;
+        }
+        if (exec_end_read(end, &result) < 0)
+                return STATUS_REFUSED;
+        if (result.message)
+                print_error("%s", result.message);
+        return result.status;
+}
+
 static int exec_in(Ctl *ctl, const char *session_id, const json_t *body) {
         _cleanup_json_ json_t *answer = NULL;
         _cleanup_exec_result_ ExecResult result = { 0 };
 
+        if (!ctl->options.json && ctl->options.max_output == OPTION_UNSET)
+                return exec_live(ctl, session_id, body);
         if (exec_call(ctl, session_id, body, ctl->options.command_timeout, &answer) < 0)
                 return STATUS_REFUSED;
         if (exec_result_read(answer, !ctl->options.json, &result) < 0)
@@ -179,6 +231,25 @@ static int make_body(const Options *o, int argc, char **argv, json_t **ret) {
         return request_exec(o, argc, argv, input, length, ret);
 }
 
+/* Starts it and lets it go on by itself. */
+static int exec_detached(Ctl *ctl, const char *session_id, json_t *body) {
+        _cleanup_json_ json_t *answer = NULL;
+
+        if (json_object_set_new(body, "background", json_true()) < 0)
+                out_of_memory();
+        if (exec_call(ctl, session_id, body, 0, &answer) < 0)
+                return STATUS_REFUSED;
+        Reader r = reader_open(answer);
+        const char *id = reader_id(&r, "exec_id", REQUIRED);
+        if (reader_finish(&r, "exec") < 0)
+                return STATUS_REFUSED;
+        if (ctl->options.json)
+                print_json(answer);
+        else
+                printf("%s\n", id);
+        return 0;
+}
+
 int command_exec(Ctl *ctl, int argc, char **argv) {
         _cleanup_json_ json_t *body = NULL;
 
@@ -188,7 +259,7 @@ int command_exec(Ctl *ctl, int argc, char **argv) {
                 return STATUS_REFUSED;
         if (ctl->options.env && json_object_set(body, "env", ctl->options.env) < 0)
                 out_of_memory();
-        return exec_in(ctl, argv[0], body);
+        return ctl->options.detach ? exec_detached(ctl, argv[0], body) : exec_in(ctl, argv[0], body);
 }
 
 int command_run(Ctl *ctl, int argc, char **argv) {

@@ -22,5 +22,8 @@ void exec_result_clear(ExecResult *result);
 /* @answer: of an exec with "encoding": "base64" (@base64) or as text. 0, or -EPROTO after an error was printed. */
 int exec_result_read(const json_t *answer, bool base64, ExecResult *ret);
 
+/* The same for an answer without the streams, the document of the end of a command. */
+int exec_end_read(const json_t *end, ExecResult *ret);
+
 /* Makes the call. @ret: the answer's document; new reference. */
 int exec_call(Ctl *ctl, const char *session_id, const json_t *body, usec_t command_timeout, json_t **ret);

@@ -5,7 +5,7 @@
 #include <signal.h>
 #include <unistd.h>
 
-static volatile sig_atomic_t count, first;
+static volatile sig_atomic_t count, first, resized, stopped;
 static int pipe_fds[2] = { -EBADF, -EBADF };
 
 static void on_signal(int sig) {
@@ -16,6 +16,40 @@ static void on_signal(int sig) {
         count = count + 1;
         (void) !write(pipe_fds[1], "", 1); /* a full pipe is readable already */
         errno = saved;
+}
+
+static void on_terminal_signal(int sig) {
+        int saved = errno;
+
+        if (sig == SIGTSTP)
+                stopped = 1;
+        else
+                resized = 1;
+        (void) !write(pipe_fds[1], "", 1); /* as above */
+        errno = saved;
+}
+
+void interrupt_catch_terminal(void) {
+        static const int signals[] = { SIGWINCH, SIGCONT, SIGTSTP };
+        struct sigaction action = { .sa_handler = on_terminal_signal };
+
+        (void) sigemptyset(&action.sa_mask);
+        for (size_t i = 0; i < ELEMENTSOF(signals); i++)
+                (void) sigaction(signals[i], &action, NULL);
+}
+
+bool interrupt_resized(void) {
+        bool was = resized;
+
+        resized = 0;
+        return was;
+}
+
+bool interrupt_stopped(void) {
+        bool was = stopped;
+
+        stopped = 0;
+        return was;
 }
 
 int interrupt_catch(void) {

@@ -14,6 +14,14 @@ int interrupt_signal(void); /* the first one, 0 for none */
 int interrupt_fd(void);
 void interrupt_drain(void);
 
+/* Also tells of a new size of the terminal (SIGWINCH, SIGCONT) and of being asked to stop (SIGTSTP), which then does
+ * not happen by itself. To be called after interrupt_catch(). */
+void interrupt_catch_terminal(void);
+
+/* Did that happen since the last call? */
+bool interrupt_resized(void);
+bool interrupt_stopped(void);
+
 /* Ends the program the way the first caught signal would have, so that a calling shell sees it; returns when there
  * was none. */
 void interrupt_die(void);

@@ -7,7 +7,7 @@
 #include "ctl/terminal.h"
 
 #define AT(member) offsetof(Options, member)
-#define OPTIONS_SESSION (OPTIONS_CREATE | OPTIONS_EXEC)
+#define OPTIONS_SESSION (OPTIONS_CREATE | OPTIONS_EXEC | OPTIONS_SHELL)
 
 /* clang-format off */
 const Option option_table[] = {
@@ -59,7 +59,12 @@ const Option option_table[] = {
         { "shell",      0,   OPTION_TEXT,     OPTIONS_EXEC,   AT(shell),    "TEXT",
           "Run this text by /bin/sh -c instead of COMMAND" },
         { "max-output", 0,   OPTION_SIZE,     OPTIONS_EXEC,   AT(max_output), "SIZE",
-          "Most output to get of each stream" },
+          "Get at most so much of each stream, at the end" },
+        { "detach",     'd', OPTION_FLAG,     OPTIONS_DETACH, AT(detach),   NULL,
+          "Let the command run by itself, print its id" },
+
+        { "follow",     'f', OPTION_FLAG,     OPTIONS_LOGS,   AT(follow),   NULL,
+          "Go on until the command ends" },
 
         { "state",      0,   OPTION_TEXT,     OPTIONS_LIST,   AT(state),    "STATE",
           "Only sessions in this state" },

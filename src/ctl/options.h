@@ -35,6 +35,8 @@ typedef struct Options {
         const char *cwd;
         usec_t command_timeout;
         bool interactive;
+        bool detach;
+        bool follow;
         const char *shell;
         uint64_t max_output;
 
@@ -56,6 +58,9 @@ typedef enum OptionSet {
         OPTIONS_WORKER_ADD = 1 << 4,
         OPTIONS_WORKER_REMOVE = 1 << 5,
         OPTIONS_ATTACH = 1 << 6,
+        OPTIONS_DETACH = 1 << 7,
+        OPTIONS_LOGS = 1 << 8,
+        OPTIONS_SHELL = 1 << 9,
 } OptionSet;
 
 typedef enum OptionType {

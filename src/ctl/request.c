@@ -120,7 +120,7 @@ int request_exec(const Options *o, int argc, char **argv, const char *input, siz
         put_text(body, "cwd", o->cwd);
         put_duration(body, "timeout", o->command_timeout);
         put_number(body, "max_output", o->max_output);
-        if (!o->json) /* for programs text, for the streams the bytes as they are */
+        if (!o->json && !o->detach) /* for programs text, for the streams the bytes as they are */
                 put_text(body, "encoding", "base64");
         if (input)
                 put_input(body, input, input_length);

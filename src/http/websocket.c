@@ -26,6 +26,8 @@ struct WebSocket {
         sd_event_source *io, *ping, *end;
         unsigned n_silent;
         bool ending;
+        unsigned close_status; /* to be said once all messages are sent, 0: nothing */
+        const char *close_reason;
 };
 
 WebSocket *websocket_free(WebSocket *w) {
@@ -107,7 +109,22 @@ static void on_message(wslay_event_context_ptr context, const struct wslay_event
                         w, arg->opcode == WSLAY_TEXT_FRAME, (const char *) arg->msg, arg->msg_length, w->userdata);
 }
 
+/* The library sends a close frame before the messages that wait, and none of them after it. */
+static void close_when_sent(WebSocket *w) {
+        unsigned status = w->close_status;
+
+        if (status == 0 || wslay_event_get_queued_msg_count(w->context) > 0)
+                return;
+        w->close_status = 0;
+        if (wslay_event_queue_close(w->context, (uint16_t) status, (const uint8_t *) w->close_reason,
+                    strlen(w->close_reason)) != 0)
+                end_soon(w);
+}
+
 static void watch(WebSocket *w) {
+        close_when_sent(w);
+        if (w->ending)
+                return;
         uint32_t events = (wslay_event_want_read(w->context) ? EPOLLIN : 0U) |
                           (wslay_event_want_write(w->context) ? EPOLLOUT : 0U);
 
@@ -252,7 +269,7 @@ int websocket_send(WebSocket *w, bool text, const char *data, size_t length) {
                 .msg_length = length,
         };
 
-        if (w->ending)
+        if (w->ending || w->close_status != 0)
                 return -EPIPE;
         if (wslay_event_queue_msg(w->context, &message) != 0)
                 return -ENOMEM;
@@ -261,10 +278,9 @@ int websocket_send(WebSocket *w, bool text, const char *data, size_t length) {
 }
 
 void websocket_close(WebSocket *w, unsigned status, const char *reason) {
-        if (w->ending)
+        if (w->ending || w->close_status != 0)
                 return;
-        if (wslay_event_queue_close(w->context, (uint16_t) status, (const uint8_t *) reason, strlen(reason)) != 0)
-                end_soon(w);
-        else
-                watch(w);
+        w->close_status = status;
+        w->close_reason = reason;
+        watch(w);
 }

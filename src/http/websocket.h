@@ -29,7 +29,7 @@ int websocket_accept(HttpRequest *r, sd_event *event, const WebSocketHandlers *h
 size_t websocket_room(const WebSocket *w);
 int websocket_send(WebSocket *w, bool text, const char *data, size_t length);
 
-/* Says goodbye with @status (1000: all is well); closed() follows. */
+/* Says goodbye with @status (1000: all is well) once all that was sent has left; closed() follows. @reason: a constant. */
 void websocket_close(WebSocket *w, unsigned status, const char *reason);
 
 /* Ends it at once, without telling the handlers. */

@@ -83,6 +83,7 @@ json_t *exec_describe(const Exec *e) {
         r |= set(j, "command", json_string(e->command));
         r |= set(j, "pid", e->pid > 0 ? json_integer(e->pid) : json_null());
         r |= set(j, "background", json_boolean(e->background));
+        r |= set(j, "encoding", json_string_nocheck(e->base64 ? "base64" : "utf-8"));
         r |= set(j, "pty", json_boolean(e->terminal));
         r |= set(j, "stdin_open", json_boolean(e->in >= 0 && !e->channel && (e->stdin_open || e->terminal)));
         r |= set(j, "created_at", json_string_nocheck(format_timestamp(e->created, created)));

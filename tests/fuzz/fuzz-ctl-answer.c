@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "ctl/events.h"
 #include "ctl/exec.h"
 #include "ctl/health.h"
 #include "ctl/problem.h"
@@ -35,6 +36,21 @@ static void read_text(const char *text, size_t size) {
         (void) proc_limit(copy, "Max", &n);
 }
 
+static int on_event(const char *name, const char *data, size_t length, void *userdata) {
+        (void) userdata;
+        if (strlen(name) == 0 || strlen(data) > length)
+                abort();
+        return 0;
+}
+
+static void read_events(const char *text, size_t size) {
+        _cleanup_events_ Events e = { .handle = on_event };
+
+        /* in two pieces */
+        if (events_feed(&e, text, size / 2) == 0)
+                (void) events_feed(&e, text + size / 2, size - size / 2);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         static bool quiet;
         _cleanup_json_ json_t *json = NULL;
@@ -45,6 +61,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (!quiet && !freopen("/dev/null", "w", stderr))
                 abort();
         quiet = true;
+        read_events((const char *) data, size);
         read_text((const char *) data, size);
 
         json = json_loadb((const char *) data, size, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL);
