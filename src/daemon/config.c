@@ -111,6 +111,10 @@ static const ConfSetting settings[] = {
           .choices = "readonly", .fallback = "readonly",
           .expected = "readonly",
           .description = "Root file system of the sandbox" },
+        { "Sandbox", "Warm", NULL, config_parse_warm, MEMBER(warm),
+          .list = true, .fallback = "",
+          .expected = "python3, bash or node, or IMAGE:python3 and so on, separated by spaces",
+          .description = "Interpreter that is started in the sandboxes of the pool" },
 
         { "Limits", "Memory", "MEMORY_LIMIT", conf_parse_size, MEMBER(limits.memory),
           .min = LIMIT_MEMORY_MIN, .max = LIMIT_MEMORY_MAX, .fallback = "512M",
@@ -181,6 +185,7 @@ Config *config_free(Config *c) {
         free(c->coordinators);
         free(c->backend);
         free(c->image);
+        free(c->warm);
         free(c);
         return NULL;
 }

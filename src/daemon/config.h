@@ -23,6 +23,7 @@ typedef struct Config {
         /* [Sandbox] */
         char *backend;
         char *image;
+        char *warm; /* see config_warm() */
 
         /* [Limits] */
         Limits limits;
@@ -41,6 +42,11 @@ typedef struct Config {
 
 Config *config_free(Config *c);
 DEFINE_CLEANUP(Config, config_free);
+
+/* Which interpreter waits in sandboxes of the default image: a new string, or NULL for none. */
+char *config_warm(const Config *c);
+/* The parser of [Sandbox] Warm=. */
+ConfParse config_parse_warm;
 
 /* Every setting there is: what the loader, the sample file, the manual page and their tests read. */
 const ConfTable *config_describe(void);

@@ -92,6 +92,13 @@ void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata)
                 (void) log_errno(LOG_ERR, s->error, &MESSAGE_SANDBOX_FAILED, LOG_FIELDS({ "REASON", s->error_text }),
                         "A sandbox could not be made: %s: %m", s->error_text);
                 break;
+        case POOL_MEMBER_UNPREPARED:
+                if (m->warm_warned)
+                        break;
+                m->warm_warned = true;
+                log_event(LOG_WARNING, &MESSAGE_WARM_FAILED, LOG_FIELDS({ "REASON", s->error_text }),
+                        "No interpreter waits in the sandboxes of the pool ([Sandbox] Warm=): %s", s->error_text);
+                break;
         case POOL_RESIZED:
                 log_event(LOG_DEBUG, &MESSAGE_POOL_RESIZED, NULL, "Pool size is now %u", pool_target(p));
                 break;

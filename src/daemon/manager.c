@@ -10,6 +10,8 @@
 
 #include "base/fd.h"
 #include "log/log.h"
+#include "session/language.h"
+#include "session/warm.h"
 
 #define STOP_PATIENCE_USEC (8 * USEC_PER_SEC)
 #define HAND_OVER_USEC (200 * USEC_PER_MSEC)    /* for requests that are nearly done */
@@ -17,6 +19,7 @@
 
 PoolSettings manager_pool_settings(const Manager *m) {
         const Config *c = m->config;
+        _cleanup_free_ char *warm = config_warm(c);
         PoolSettings p = { .size = c->pool_size, .min = c->pool_min, .max = c->pool_max };
         Error error = { 0 };
 
@@ -24,6 +27,9 @@ PoolSettings manager_pool_settings(const Manager *m) {
         if (manager_resolve_image(c->image, p.spec.image, (void *) m, &error) < 0)
                 (void) snprintf(p.spec.image, sizeof p.spec.image, "%s", c->image); /* fails when it is used */
         error_clear(&error);
+        if (warm)
+                p.with = language_find(warm);
+        p.prepare = p.with ? warm_prepare : NULL;
         return p;
 }
 

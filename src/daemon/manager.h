@@ -45,7 +45,7 @@ typedef struct Manager {
                 *pressure_source;
         bool silence_told, pool_strained, sessions_strained;
         char status[160];
-        bool ready, stopping, handing_over, limits_warned, backend_was_ready;
+        bool ready, stopping, handing_over, limits_warned, warm_warned, backend_was_ready;
         int exit_code;
 } Manager;
 

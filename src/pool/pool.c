@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "pool/pool.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -101,7 +102,8 @@ static void on_member(Sandbox *s, void *userdata) {
         Pool *p = m->pool;
 
         if (s->state == SANDBOX_READY) {
-                member_ready(p, m);
+                if (!p->settings.prepare || p->settings.prepare(p, s, p->settings.with) < 0)
+                        member_ready(p, m);
                 return;
         }
         if (s->state == SANDBOX_DYING && !m->ready)
@@ -110,6 +112,10 @@ static void on_member(Sandbox *s, void *userdata) {
         _cleanup_(member_freep) _unused_ Member *gone = m;
         if (!m->ready) {
                 remove_starting(p, m);
+                if (s->error == 0) { /* it has been ready */
+                        s->error = -ECHILD;
+                        (void) snprintf(s->error_text, sizeof s->error_text, "it died while it was prepared");
+                }
                 p->backoff = p->backoff ? MIN(2 * p->backoff, BACKOFF_MAX_USEC) : BACKOFF_MIN_USEC;
                 tell(p, POOL_MEMBER_FAILED, s);
                 schedule_refill(p, p->backoff);
@@ -118,6 +124,21 @@ static void on_member(Sandbox *s, void *userdata) {
                 tell(p, POOL_MEMBER_DIED, s);
                 schedule_refill(p, REFILL_DELAY_USEC);
         }
+}
+
+void pool_prepared(Pool *p, Sandbox *s, const char *problem) {
+        Member *m;
+
+        TAILQ_FOREACH(m, &p->starting, entry)
+        if (m->sandbox == s)
+                break;
+        if (!m || s->state != SANDBOX_READY)
+                return;
+        if (problem) {
+                (void) snprintf(s->error_text, sizeof s->error_text, "%s", problem);
+                tell(p, POOL_MEMBER_UNPREPARED, s);
+        }
+        member_ready(p, m);
 }
 
 static int start_member(Pool *p) {
@@ -291,7 +312,9 @@ bool pool_fits(const Pool *p, const SandboxSpec *spec) {
 }
 
 void pool_configure(Pool *p, const PoolSettings *settings) {
-        bool other = !pool_fits(p, &settings->spec), running = p->running;
+        bool other = !pool_fits(p, &settings->spec) || p->settings.prepare != settings->prepare ||
+                     p->settings.with != settings->with;
+        bool running = p->running;
         bool resized = p->settings.size != settings->size;
 
         if (other)

@@ -11,11 +11,17 @@
 
 typedef struct Pool Pool;
 
+/* What is done with a new member before it counts as ready: begins it, and pool_prepared() follows, not from within.
+ * Returns 0, or -errno when the member stays as it is. */
+typedef int PoolPrepare(Pool *p, Sandbox *s, const void *with);
+
 typedef struct PoolSettings {
         unsigned size; /* at start, and when demand has passed */
         unsigned min;  /* after a long time without demand */
         unsigned max;
         SandboxSpec spec;
+        PoolPrepare *prepare; /* or NULL */
+        const void *with;     /* what it gets; other members are made when it changes */
 } PoolSettings;
 
 typedef enum PoolEvent {
@@ -23,7 +29,8 @@ typedef enum PoolEvent {
         POOL_FILLED, /* for the first time: all members of the size asked for are ready */
         POOL_EMPTY,  /* pool_take() had nothing to give */
         POOL_MEMBER_DIED,
-        POOL_MEMBER_FAILED, /* could not be made; @s says why */
+        POOL_MEMBER_FAILED,     /* could not be made; @s says why */
+        POOL_MEMBER_UNPREPARED, /* it is ready as it is; the text of @s's error says why */
         POOL_RESIZED,
 } PoolEvent;
 
@@ -34,6 +41,9 @@ int pool_new(sd_event *event, Backend *backend, const PoolSettings *settings, Po
         Pool **ret);
 Pool *pool_free(Pool *p);
 DEFINE_CLEANUP(Pool, pool_free);
+
+/* @s is prepared, or @problem says why not. Nothing happens when it is no member any more. */
+void pool_prepared(Pool *p, Sandbox *s, const char *problem);
 
 /* Begins to fill; again after the backend came back. */
 void pool_start(Pool *p);

@@ -74,6 +74,8 @@ void sandbox_set_state(Sandbox *s, SandboxState state) {
         if (state >= SANDBOX_DYING) {
                 sandbox_detach(s);
                 lose_jobs(s);
+                if (s->companion)
+                        s->companion_free(take_ptr(s->companion));
         }
         if (s->notify)
                 s->notify(s, s->userdata);

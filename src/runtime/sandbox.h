@@ -64,6 +64,10 @@ struct Sandbox {
         LIST_HEAD(, SandboxJob) jobs;
         unsigned n_jobs;
 
+        /* owned, or NULL: something of a higher layer that lives as long as it is ready */
+        void *companion;
+        void (*companion_free)(void *companion);
+
         /* the backend's */
         uint64_t cookie;
         uint32_t slot;

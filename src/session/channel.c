@@ -11,7 +11,7 @@
  * driver takes what we answer: what the code writes there at other times stays in the socket, which does not grow. */
 
 #define READ_SIZE (64U * 1024U)
-#define UNREAD_MAX (64U * 1024U) /* bytes for the driver, while code runs */
+#define UNREAD_MAX (64U * 1024U)             /* bytes for the driver, while code runs */
 #define END_PATIENCE_USEC (2 * USEC_PER_SEC) /* from the end of the socket to the end of the interpreter */
 
 static bool wants_read(const Context *c) {
@@ -244,10 +244,15 @@ int context_channel_open(Context *c) {
         if (c->channel < 0)
                 return c->channel;
         int k = sd_event_add_io(c->event, &c->io, c->channel, EPOLLIN, on_io, c);
+        if (k >= 0 && c->language->driver_counted) {
+                char count[16];
+                (void) snprintf(count, sizeof count, "%08zu", c->language->driver_length);
+                k = put(c, count, 8);
+        }
         if (k >= 0)
                 k = put(c, c->language->driver, c->language->driver_length);
         if (k >= 0)
-                flush(c);
+                k = context_channel_send(c, c->session ? "hello" : "prepare", "");
         return k;
 }
 

@@ -10,6 +10,7 @@
 #include "session/context-internal.h"
 #include "session/manager-internal.h"
 
+#define LOG_MAX MIB /* bytes of output for those who come back */
 #define START_PATIENCE_USEC (30 * USEC_PER_SEC)
 #define INTERRUPT_PATIENCE_USEC (2 * USEC_PER_SEC) /* for code that has to end, before the interpreter is killed */
 
@@ -257,7 +258,7 @@ int context_interrupt(Context *c, Error *error) {
 
 /* --- the interpreter --- */
 
-static int start(Context *c, Sandbox *sandbox, uint64_t output_max, Error *error);
+static int start(Context *c, Sandbox *sandbox, Error *error);
 
 static void end_runs(Context *c) {
         Run *r;
@@ -284,7 +285,7 @@ static void on_ended(Exec *e, void *userdata) {
         end_runs(c);
         if (c->restarting && c->session && !c->session->ended) {
                 c->restarting = false;
-                if (start(c, c->session->sandbox, 0, NULL) >= 0)
+                if (start(c, NULL, NULL) >= 0)
                         return;
         }
         c->restarting = false;
@@ -292,12 +293,13 @@ static void on_ended(Exec *e, void *userdata) {
 }
 
 /* In its session, or in @sandbox when it has none yet. */
-static int start(Context *c, Sandbox *sandbox, uint64_t output_max, Error *error) {
+static int start(Context *c, Sandbox *sandbox, Error *error) {
         ExecSpec spec = {
                 .argv = (char **) c->language->argv,
                 .cwd = c->spec.cwd,
                 .env = c->spec.env,
                 .timeout = USEC_INFINITY,
+                .output_max = LOG_MAX,
                 .background = true,
                 .channel = true,
         };
@@ -309,11 +311,9 @@ static int start(Context *c, Sandbox *sandbox, uint64_t output_max, Error *error
         spec.label = label;
         while (spec.argv[spec.argc])
                 spec.argc++;
-        spec.output_max = output_max;
-        if (c->session) {
-                spec.output_max = session_manager_settings(c->session->manager)->output_max;
+        if (c->session)
                 k = session_exec(c->session, &spec, true, on_ended, c, &e, error);
-        } else
+        else
                 k = exec_start(c->event, sandbox, &spec, NULL, true, on_ended, c, &e, error);
         if (k < 0)
                 return k;
@@ -331,16 +331,25 @@ static int start(Context *c, Sandbox *sandbox, uint64_t output_max, Error *error
         return 0;
 }
 
-int context_prepare(sd_event *event, Sandbox *sandbox, const Language *language, uint64_t output_max, Context **ret) {
-        _cleanup_(context_unrefp) Context *c = context_new(event, language);
+int context_prepare(Sandbox *sandbox, const Language *language, Context **ret) {
+        _cleanup_(context_unrefp) Context *c =
+                context_new(sd_event_source_get_event(sandbox->control_source), language);
 
         if (!c)
                 return -ENOMEM;
-        int k = start(c, sandbox, output_max, NULL);
+        int k = start(c, sandbox, NULL);
         if (k < 0)
                 return k;
         *ret = take_ptr(c);
         return 0;
+}
+
+void context_offer(Session *s, Context *c) {
+        if (json_object_size(s->env) > 0 && c->state == CONTEXT_IDLE) { /* it has not got that */
+                context_end(c);
+                (void) context_unref(c);
+        } else
+                s->prepared = c;
 }
 
 /* What waits there in @s, if it is what is asked for. */
@@ -375,7 +384,7 @@ int context_start(Session *s, ContextSpec *spec, Context **ret, Error *error) {
         if (!c->exec) {
                 c->spec = *spec;
                 *spec = (ContextSpec){ 0 };
-                int k = start(c, NULL, 0, error);
+                int k = start(c, NULL, error);
                 if (k < 0)
                         return k;
         }
@@ -426,7 +435,7 @@ int context_restart(Context *c, Error *error) {
         if (c->leaving)
                 return error_set(error, ERROR_WRONG_STATE, "The context is being deleted.");
         if (c->state == CONTEXT_ENDED)
-                return start(c, NULL, 0, error);
+                return start(c, NULL, error);
         c->restarting = true;
         exec_kill(c->exec, EXEC_CANCELLED);
         return 0;

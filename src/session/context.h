@@ -104,7 +104,10 @@ void context_end(Context *c);
 /* --- ahead of need --- */
 
 /* Starts one in a sandbox that is nobody's yet. @ret: a new reference. Returns 0 or -errno. */
-int context_prepare(sd_event *event, Sandbox *sandbox, const Language *language, uint64_t output_max, Context **ret);
+int context_prepare(Sandbox *sandbox, const Language *language, Context **ret);
+
+/* The first that is asked for in @s and is such a one is @c (taken). */
+void context_offer(Session *s, Context *c);
 
 /* For session.c */
 void context_forget_all(Session *s);

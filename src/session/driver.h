@@ -9,8 +9,9 @@
  *
  * A frame is a word, a space, a decimal length and a newline, then so many bytes. To the driver: first its own text,
  * then
- *   run CODE
  *   hello                answered with "ready" once it waits
+ *   prepare              the same, after having loaded what will be needed
+ *   run CODE
  *   taken COUNT          so many results of the run have come, with all that was printed before them
  * From it:
  *   ready COUNT          it waits; COUNT of runs it has done

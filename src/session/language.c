@@ -6,7 +6,8 @@
 #include "session/drivers.inc"
 
 /* clang-format off */
-/* The text of the driver comes through the socket too, ended by NUL: the arguments of a process are seen by all. */
+/* The text of the driver comes through the socket too: the arguments of a process are seen by all. Before it comes its
+ * length in eight digits, unless the interpreter reads commands anyway. */
 static const Language languages[] = {
         {
                 .name = "python",
@@ -14,12 +15,13 @@ static const Language languages[] = {
                 .program = "python3",
                 .argv = { "python3", "-c",
                         "import os\n"
-                        "text = b''\n"
-                        "while not text.endswith(b'\\0'):\n"
-                        "    text += os.read(0, 65536) or os._exit(0)\n"
-                        "exec(compile(text[:-1], 'sandboxd', 'exec'), {})\n" },
+                        "n, text = int(os.read(0, 8)), b''\n"
+                        "while len(text) < n:\n"
+                        "    text += os.read(0, n - len(text)) or os._exit(0)\n"
+                        "exec(compile(text, 'sandboxd', 'exec'), {})\n" },
                 .driver = driver_python,
-                .driver_length = sizeof driver_python,
+                .driver_length = sizeof driver_python - 1,
+                .driver_counted = true,
         },
         {
                 .name = "bash",
@@ -28,7 +30,7 @@ static const Language languages[] = {
                 /* its words about the terminal that it has not are not for the user */
                 .argv = { "bash", "-c", "exec bash --noprofile --norc --noediting -i 9>&2 2>/dev/null" },
                 .driver = driver_bash,
-                .driver_length = sizeof driver_bash - 1, /* commands that it reads */
+                .driver_length = sizeof driver_bash - 1,
                 .behind = "__sandboxd_begin; builtin eval \"$__sandboxd_code\" </dev/null\n",
         },
         {
@@ -36,17 +38,18 @@ static const Language languages[] = {
                 .aliases = { "nodejs", "javascript", "js" },
                 .program = "node",
                 .argv = { "sh", "-c", "exec node -e \"$0\" 3<&0 0</dev/null",
-                        "const parts = [];\n"
-                        "do {\n"
-                        "    const part = Buffer.alloc(65536);\n"
-                        "    const length = require('fs').readSync(3, part);\n"
-                        "    if (length === 0) process.exit(0);\n"
-                        "    parts.push(part.subarray(0, length));\n"
-                        "} while (parts.at(-1).at(-1) !== 0);\n"
-                        "require('vm').runInThisContext(`(function (require, module) {${Buffer.concat(parts)\n"
-                        "    .subarray(0, -1)}})`, { filename: 'sandboxd' })(require, module);\n" },
+                        "const read = (n) => {\n"
+                        "    const text = Buffer.alloc(n);\n"
+                        "    for (let at = 0, k; at < n; at += k) {\n"
+                        "        k = require('fs').readSync(3, text, at, n - at) || process.exit(0);\n"
+                        "    }\n"
+                        "    return text.toString();\n"
+                        "};\n"
+                        "require('vm').runInThisContext(`(function (require, module) {${read(Number(read(8)))}})`,\n"
+                        "    { filename: 'sandboxd' })(require, module);\n" },
                 .driver = driver_node,
-                .driver_length = sizeof driver_node,
+                .driver_length = sizeof driver_node - 1,
+                .driver_counted = true,
         },
 };
 /* clang-format on */

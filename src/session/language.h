@@ -14,6 +14,7 @@ typedef struct Language {
         const char *argv[LANGUAGE_ARGC_MAX + 1]; /* ended by NULL */
         const char *driver;                      /* sent first */
         size_t driver_length;
+        bool driver_counted; /* its length goes before it */
         const char *behind; /* sent behind the code of each run */
 } Language;
 

@@ -9,6 +9,7 @@
 
 #include "base/fd.h"
 #include "session/manager-internal.h"
+#include "session/warm.h"
 
 #define MEMORY_AGE_USEC (500 * USEC_PER_MSEC) /* looked at after answers, or before one when it was long ago */
 #define MEMORY_AGE_MAX_USEC (5 * USEC_PER_SEC)
@@ -380,6 +381,7 @@ int session_enter(Session *s) {
                 s->entry->state = REGISTRY_ALIVE;
         else
                 s->entry = registry_add(m->registry, s->id, s->owner);
+        warm_hand_over(s);
         session_save(s);
         return 0;
 }

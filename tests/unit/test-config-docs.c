@@ -100,16 +100,19 @@ static void sample_without_its_comment_signs_is_what_holds_anyway(void **state) 
 
         assert_string_equal(c->backend, d->backend);
         assert_string_equal(c->image, d->image);
+        assert_string_equal(c->warm, d->warm);
         free(c->worker_id);
         free(c->backend);
         free(c->image);
         free(c->coordinators);
         c->coordinators = d->coordinators;
+        free(c->warm);
         c->worker_id = d->worker_id;
         c->backend = d->backend;
         c->image = d->image;
+        c->warm = d->warm;
         assert_memory_equal(c, d, sizeof *c);
-        c->worker_id = c->backend = c->image = c->coordinators = NULL;
+        c->worker_id = c->backend = c->image = c->coordinators = c->warm = NULL;
 }
 
 static void defaults_file_has_every_variable(void **state) {

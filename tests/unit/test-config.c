@@ -218,7 +218,7 @@ static void error_names_file_line_section_and_key(void **state) {
 }
 
 static void settings_that_are_not_there_are_refused(void **state) {
-        static const char *const files[] = { "[Redis]\nHost=x\n", "[Coordinator]\nWorkers=x\n", "[Sandbox]\nWarm=1\n",
+        static const char *const files[] = { "[Redis]\nHost=x\n", "[Coordinator]\nWorkers=x\n",
                 "[Auth]\nRateLimit=1\n" };
 
         (void) state;
@@ -227,6 +227,40 @@ static void settings_that_are_not_there_are_refused(void **state) {
                 assert_int_equal(load("worker1"), -EINVAL);
                 assert_non_null(strstr(detail, "expected one of: "));
         }
+}
+
+static void warm_is(const char *text, const char *image, const char *wanted) {
+        char file[256];
+
+        (void) snprintf(file, sizeof file, "[Sandbox]\nImage=%s\nWarm=%s\n", image, text);
+        put(MAIN, file);
+        accepted("worker1");
+        _cleanup_free_ char *got = config_warm(config);
+        if (wanted)
+                assert_string_equal(got, wanted);
+        else
+                assert_null(got);
+}
+
+static void warm_names_the_interpreter_of_the_image(void **state) {
+        (void) state;
+        warm_is("", "base", NULL);
+        warm_is("python3", "base", "python3");
+        warm_is("base:node", "base", "node");
+        warm_is("other:node", "base", NULL);
+        warm_is("python3 other:node", "base", "python3");
+        warm_is("python3 base:node", "base", "node");
+        warm_is("base:node  python3", "base", "node");
+        warm_is("a:b:bash python3", "a:b", "bash");
+        warm_is("python3\n  base:bash", "base", "bash");
+        put(MAIN, "[Sandbox]\nWarm=perl\n");
+        refused("worker1",
+                "[Sandbox] Warm=perl: expected python3, bash or node, or IMAGE:python3 and so on, separated by "
+                "spaces.");
+        put(MAIN, "[Sandbox]\nWarm=base:\n");
+        assert_int_equal(load("worker1"), -EINVAL);
+        put(MAIN, "[Sandbox]\nWarm=python\n");
+        assert_int_equal(load("worker1"), -EINVAL);
 }
 
 static void choices_of_one_are_accepted_and_checked(void **state) {
@@ -405,6 +439,7 @@ int main(void) {
                 WITH_ROOT(image_s_name_leads_nowhere_else),
                 WITH_ROOT(error_names_file_line_section_and_key),
                 WITH_ROOT(settings_that_are_not_there_are_refused),
+                WITH_ROOT(warm_names_the_interpreter_of_the_image),
                 WITH_ROOT(choices_of_one_are_accepted_and_checked),
                 WITH_ROOT(pool_sizes_must_be_in_order),
                 WITH_ROOT(timeout_must_not_exceed_its_maximum),

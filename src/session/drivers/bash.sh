@@ -31,15 +31,16 @@ __sandboxd_next() {
                 ((__sandboxd_runs += 1))
                 return
                 ;;
-            hello) __sandboxd_send ready "$__sandboxd_runs" ;;
+            hello | prepare) __sandboxd_send ready "$__sandboxd_runs" ;;
         esac
     done
 }
-__sandboxd_start() {
+# the first frame is still read as a command
+hello() {
     PS1='' PS2=''
     readonly PROMPT_COMMAND=__sandboxd_next
-    unset -f __sandboxd_start
+    unset -f hello prepare
     exec 2>&9 9>&-
     __sandboxd_send ready 0
 }
-__sandboxd_start
+prepare() { hello; }

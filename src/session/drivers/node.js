@@ -185,7 +185,7 @@
             const [word, text] = frame;
             if (word === "run") {
                 start(text);
-            } else if (word === "hello") {
+            } else if (word === "hello" || word === "prepare") {
                 send(["ready", runs]);
             }
         }
@@ -204,5 +204,4 @@
     });
     channel.on("end", () => process.exit(0));
     channel.on("error", () => process.exit(0));
-    send(["ready", 0]);
 })();

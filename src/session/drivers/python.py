@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Runs pieces of Python code in one namespace and tells the results; see driver.h. Standard input is the socket.
+import _ast
 import _signal
 import _thread
 import builtins
@@ -220,7 +221,6 @@ def driver():
 
     def execute(text, name):
         """Runs it; the value of the last expression is a result."""
-        import _ast
         flags = 0x2000  # PyCF_ALLOW_TOP_LEVEL_AWAIT
         tree = compile(text, name, "exec", flags | 0x400)  # PyCF_ONLY_AST
         last = None
@@ -322,6 +322,11 @@ def driver():
                 if handler is not on_interrupt and callable(handler):  # the code's own
                     user_handler = handler
                 _signal.signal(_signal.SIGINT, on_interrupt)
+            elif word == b"prepare":  # what results and errors need
+                import json
+                import linecache
+                import traceback
+                send(("ready", state["runs"]))
             elif word == b"hello":
                 send(("ready", state["runs"]))
 
@@ -331,7 +336,6 @@ def driver():
     os.environ.setdefault("MPLBACKEND", "module://" + Figures.name)
     sys.argv = [""]
     builtins.display = display
-    send(("ready", 0))
     while True:
         try:
             serve()
