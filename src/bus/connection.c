@@ -7,8 +7,8 @@
 
 #define BACKOFF_MIN_USEC (100 * USEC_PER_MSEC)
 #define BACKOFF_MAX_USEC (5 * USEC_PER_SEC)
-#define ANSWER_USEC (2 * USEC_PER_SEC) /* of the bus itself */
-#define QUEUED_MAX 4096U               /* messages that the bus does not take */
+#define ANSWER_USEC USEC_PER_SEC /* of the bus itself, to questions that are waited for */
+#define QUEUED_MAX 4096U         /* messages that the bus does not take */
 
 static void disconnect(BusConnection *c) {
         c->ready = false;
@@ -53,7 +53,7 @@ static int want_next_name(BusConnection *c) {
                 return sd_bus_request_name_async(c->bus, NULL, names[0], names[1] ? SD_BUS_NAME_QUEUE : 0, on_name, c);
         c->ready = true;
         c->backoff = 0;
-        return 0;
+        return sd_bus_set_method_call_timeout(c->bus, ANSWER_USEC); /* names may take longer, when a machine boots */
 }
 
 /* The callback runs inside the connection: it is closed from the timer. */
@@ -71,8 +71,6 @@ static int on_disconnected(sd_bus_message *m, void *userdata, sd_bus_error *ret_
 static int prepare(BusConnection *c) {
         int r = sd_bus_set_exit_on_disconnect(c->bus, false);
 
-        if (r >= 0)
-                r = sd_bus_set_method_call_timeout(c->bus, ANSWER_USEC);
         if (r >= 0)
                 r = sd_bus_attach_event(c->bus, c->event, SD_EVENT_PRIORITY_NORMAL);
         if (r >= 0)

@@ -3,7 +3,7 @@
 
 #include "bus/connection-internal.h"
 
-#define MUTE_USEC (30 * USEC_PER_SEC)
+#define MUTE_USEC (10 * USEC_PER_SEC)
 
 static const BusSender *find(const BusConnection *c, const char *name) {
         for (size_t i = 0; i < SENDERS_MAX; i++)

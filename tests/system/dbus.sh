@@ -161,6 +161,22 @@ kill -CONT "$(systemctl show -P MainPID dbus)"
 wait
 until_true 5 on_bus || fail "not on the bus"
 
+step "nor does a caller whom it does not tell about"
+worker=$(systemctl show -P MainPID sandboxd@worker1)
+kill -STOP "$worker"
+call_as bob ListSessions >/tmp/bob &
+sleep 0.5
+kill -STOP "$(systemctl show -P MainPID dbus)"
+kill -CONT "$worker"
+start=$(date +%s%N)
+expect sandboxuser "$(run_in "$id" whoami | jq -r .stdout)" "while a caller is looked at"
+took=$((($(date +%s%N) - start) / 1000000))
+kill -CONT "$(systemctl show -P MainPID dbus)"
+wait
+echo "$took ms; bob: $(cat /tmp/bob)"
+[ $took -lt 2500 ] || fail "the command took $took ms"
+until_true 20 eval '[ "$(call_as bob ListSessions)" = "a(sosst) 0" ]' || fail "bob stays unknown: $(call_as bob ListSessions)"
+
 step "the bus restarts: sessions live, the names come back"
 pid=$(systemctl show -P MainPID sandboxd@worker1)
 systemctl restart dbus
