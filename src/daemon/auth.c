@@ -30,6 +30,11 @@ static int check_key(const Config *c, const HttpRequest *r, const char *key, cha
                 if (!is_coordinator(c, found))
                         name = found->name;
         }
+        if (c->keys.n == 0 && !c->allow_anonymous) {
+                int k = http_request_check_anonymous(r, error);
+                if (k < 0)
+                        return k;
+        }
         if (!name)
                 return 0;
         if (!api_key_name_is_valid(name, strlen(name)))

@@ -15,9 +15,15 @@ static void pending_exec_free(PendingExec *p) {
         free(p);
 }
 
+static void release_exec(void *data) {
+        (void) exec_unref(data);
+}
+
 static void on_done(Exec *e, void *userdata) {
         PendingExec *p = userdata;
 
+        /* what was kept of its output counts until the answer, which is as long, has left */
+        http_request_keep(p->request, release_exec, exec_ref(e));
         if (e->error.kind != ERROR_NONE)
                 http_answer_error(p->request, &e->error, -EIO);
         else

@@ -101,3 +101,27 @@ size_t http_head_unescape(HttpConnection *c, char *text) {
                         c->bad_target = true;
         return MHD_http_unescape(text);
 }
+
+static bool is_local_name(const char *host) {
+        size_t n = strcspn(host, ":");
+
+        if (host[0] == '[') /* an IPv6 address */
+                return true;
+        if (host[strspn(host, "0123456789.:")] == '\0') /* an IPv4 address */
+                return true;
+        /* a name without a dot is of this machine or of its network; pages of the world have one */
+        return !memchr(host, '.', n) || (n > 10 && strncasecmp(host + n - 10, ".localhost", 10) == 0);
+}
+
+int http_request_check_anonymous(const HttpRequest *r, Error *error) {
+        const char *host = http_request_header(r, "Host");
+
+        if (http_request_header(r, "Origin") || http_request_header(r, "Sec-Fetch-Site"))
+                return error_set(error, ERROR_FORBIDDEN,
+                        "Requests of web pages are not served without API keys ([Auth] Keys=).");
+        if (host && !is_local_name(host))
+                return error_set_field(error, ERROR_FORBIDDEN, "Host", NULL,
+                        "Without API keys ([Auth] Keys=) this server is known by its address or by a name without a "
+                        "dot.");
+        return 0;
+}

@@ -64,6 +64,8 @@ struct HttpRequest {
         HttpStreamRead *stream_read; /* of an answer that is being streamed */
         size_t stream_block;         /* bytes, 0: the default */
         bool stream_ended;
+        void (*release)(void *data);
+        void *release_data;
         HttpUpgraded *upgraded;
         void *upgrade_userdata;
         HttpBodyWrite *body_write;

@@ -32,6 +32,8 @@ HttpRequest *http_request_free(HttpRequest *r) {
         if (!r)
                 return NULL;
         http_request_cancel(r);
+        if (r->release)
+                r->release(r->release_data);
         if (r->client && r->client->busy) {
                 r->client->busy = r->client->reading = false;
                 r->client->request = NULL;
@@ -65,6 +67,12 @@ void http_request_make_id(HttpRequest *r, const char *given) {
         else
                 (void) snprintf(r->id, sizeof r->id, "%016llx-%llx", (unsigned long long) r->server->id_prefix,
                         (unsigned long long) ++r->server->last_id);
+}
+
+void http_request_keep(HttpRequest *r, void (*release)(void *data), void *data) {
+        assert(!r->release);
+        r->release = release;
+        r->release_data = data;
 }
 
 const char *http_request_method(const HttpRequest *r) {

@@ -44,6 +44,13 @@ int http_request_each_argument(
 int http_request_each_header(
         const HttpRequest *r, int (*each)(const char *name, const char *value, void *userdata), void *userdata);
 
+/* Where everyone on this machine may ask, web pages in somebody's browser may not: neither across origins nor by a name
+ * of their own that leads here. Returns 0 or -EPERM with @error set. */
+int http_request_check_anonymous(const HttpRequest *r, Error *error);
+
+/* @release is called with @data when the answer has left, or cannot leave any more. Once for each request. */
+void http_request_keep(HttpRequest *r, void (*release)(void *data), void *data);
+
 /* Adds a header to the answer that will be given. @value is copied. Control characters make it be left out. */
 void http_request_set_header(HttpRequest *r, const char *name, const char *value);
 

@@ -85,7 +85,7 @@ int exec_parse_output_max(const char *name, const json_t *value, void *ret, Erro
         int r = json_parse_size(name, value, &size, error);
         if (r == 0 && size > EXEC_OUTPUT_MAX)
                 r = error_set_field(
-                        error, ERROR_INVALID_VALUE, name, "64 MiB", "\"max_output\" can be 64 MiB at most.");
+                        error, ERROR_INVALID_VALUE, name, "16 MiB", "\"max_output\" can be 16 MiB at most.");
         if (r == 0)
                 *(uint64_t *) ret = size;
         return r;

@@ -8,7 +8,7 @@
 
 #define EXEC_TIMEOUT_DEFAULT (60 * USEC_PER_SEC)
 #define EXEC_TIMEOUT_MAX (24 * 3600 * USEC_PER_SEC)
-#define EXEC_OUTPUT_MAX (64 * MIB)
+#define EXEC_OUTPUT_MAX (16 * MIB)
 #define EXEC_CWD_MAX 4096U
 
 typedef struct ExecSpec {

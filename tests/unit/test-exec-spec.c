@@ -118,7 +118,7 @@ static void test_members_that_are_wrong(void **state) {
                 { "{\"command\":\"x\",\"timeout\":86401}", ERROR_INVALID_VALUE, "timeout" },
                 { "{\"command\":\"x\",\"timeout\":null}", ERROR_MALFORMED, "timeout" },
                 { "{\"command\":\"x\",\"max_output\":-1}", ERROR_INVALID_VALUE, "max_output" },
-                { "{\"command\":\"x\",\"max_output\":67108865}", ERROR_INVALID_VALUE, "max_output" },
+                { "{\"command\":\"x\",\"max_output\":16777217}", ERROR_INVALID_VALUE, "max_output" },
                 { "{\"command\":\"x\",\"max_output\":null}", ERROR_MALFORMED, "max_output" },
                 { "{\"command\":\"x\",\"background\":1}", ERROR_MALFORMED, "background" },
                 { "{\"command\":\"x\",\"stdin_open\":\"yes\"}", ERROR_MALFORMED, "stdin_open" },
@@ -142,7 +142,7 @@ static void test_bounds_are_included(void **state) {
                 "{\"command\":\"x\",\"timeout\":0.001}",
                 "{\"command\":\"x\",\"timeout\":86400}",
                 "{\"command\":\"x\",\"max_output\":0}",
-                "{\"command\":\"x\",\"max_output\":67108864}",
+                "{\"command\":\"x\",\"max_output\":16777216}",
                 "{\"command\":\"x\",\"pty\":{\"rows\":1,\"cols\":1000}}",
         };
 

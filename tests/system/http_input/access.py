@@ -137,6 +137,23 @@ TRAVERSAL = ["{0}", "../../../../../../..{0}", "/home/../../../../..{0}", "//{0}
              "..%252f..%252f..{0}", "..%c0%af..%c0%af{0}", "\\..\\..\\..{0}", "/etc/shadow"]
 
 
+@case("web pages")
+def web_pages(server):
+    """Without keys everyone on the machine may ask, but no page in somebody's browser may."""
+    for headers in (["Origin: http://evil.example"], ["Origin: null"], ["Sec-Fetch-Site: cross-site"]):
+        a = with_headers(server, *headers, method="POST")
+        is_problem(a, 403)
+    a = server.request("GET", "/health", None, ["Origin: http://evil.example"])
+    check(a.status == 200, f"health: {a}")
+    for host, status in (("evil.example", 403), ("evil.example:5000", 403), ("127.0.0.1.evil.example", 403),
+                         ("localhost", 200), ("127.0.0.1:5000", 200), ("[::1]:5000", 200), ("worker1", 200)):
+        head = f"GET /v1/sessions HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
+        with server.connect() as c:
+            c.send(head)
+            a = c.answer("GET")
+        check(a.status == status, f"{host}: {a}")
+
+
 @case("paths of the host")
 def path_traversal(server):
     secret = os.urandom(16).hex()

@@ -163,7 +163,7 @@ def slow_readers(server):
         c = server.connect(30)
         c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         c.send(server.head("POST", f"/v1/sessions/{s}/exec",
-                           b'{"command":"head -c 33554432 /dev/zero | tr \'\\\\0\' x","max_output":33554432}'))
+                           b'{"command":"head -c 33554432 /dev/zero | tr \'\\\\0\' x","max_output":16777216}'))
         connections.append(c)
     highest, end = 0, time.monotonic() + 6
     while time.monotonic() < end:
