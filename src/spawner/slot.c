@@ -7,6 +7,8 @@
 int slot_table_init(SlotTable *t, uint32_t n_identities) {
         assert(n_identities > 1);
 
+        if (n_identities > IDENTITIES_MAX)
+                return -E2BIG;
         /* one id more than slots, so that a freed id rests at least once */
         *t = (SlotTable){
                 .n_slots = n_identities - 1,

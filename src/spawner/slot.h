@@ -61,7 +61,9 @@ typedef struct SlotTable {
         uint64_t last_generation;
 } SlotTable;
 
-/* Returns 0 or -ENOMEM. Memory is touched only as slots come into use. */
+#define IDENTITIES_MAX (1U << 20)
+
+/* Returns 0, -E2BIG or -ENOMEM. Memory is touched only as slots come into use. */
 int slot_table_init(SlotTable *t, uint32_t n_identities);
 
 /* Gives the next free slot a new tenant (a generation, an identity), or returns NULL when all are taken. */
