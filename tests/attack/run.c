@@ -30,6 +30,7 @@
 #define VICTIM_SLACK_USEC (50 * USEC_PER_MSEC)
 #define DELETE_USEC (5 * USEC_PER_SEC)
 #define REPEATS 200
+#define FLOODS 3
 #define DIFFERENT 6
 #define HEIRS_MAX 24
 
@@ -258,24 +259,34 @@ static usec_t sample(Runner *x, const char *id, const Background *during, Verdic
         return took[n - 1 - n / 100];
 }
 
-static void run_flood(Runner *x, const Case *c, Verdict *v) {
+/* Returns whether the neighbour was left in peace; only where CPU is limited can it be. */
+static bool flood_once(Runner *x, const Case *c, Verdict *v, usec_t *ret_quiet, usec_t *ret_loud) {
         char id[SESSION_ID_MAX + 1] = "", victim[SESSION_ID_MAX + 1] = "";
         Background flood;
 
+        *ret_quiet = *ret_loud = 0;
         if (start_session(x, c, v, id) == 0 && start_session(x, c, v, victim) == 0) {
-                usec_t quiet = sample(x, victim, NULL, v);
+                *ret_quiet = sample(x, victim, NULL, v);
                 if (background_start(x, c, id, 'a', &flood) == 0) {
-                        usec_t loud = sample(x, victim, &flood, v);
+                        *ret_loud = sample(x, victim, &flood, v);
                         background_end(c, v, &flood);
-                        /* without limits on CPU the flood is not stopped from taking it */
-                        if (x->before.limits && loud > MAX(quiet * VICTIM_FACTOR, quiet + VICTIM_SLACK_USEC))
-                                judge(v, BROKEN, "a neighbour's commands take %llu us, %llu before",
-                                        (unsigned long long) loud, (unsigned long long) quiet);
                 }
                 check_usable(x, c, v, id);
         }
         end_session(x, c, v, id);
         end_session(x, c, v, victim);
+        return !x->before.limits || *ret_loud <= MAX(*ret_quiet * VICTIM_FACTOR, *ret_quiet + VICTIM_SLACK_USEC);
+}
+
+/* Others may load the machine too: it has to be left in peace once in three times. */
+static void run_flood(Runner *x, const Case *c, Verdict *v) {
+        usec_t quiet, loud;
+
+        for (int i = 0; i < FLOODS && v->state != BROKEN; i++)
+                if (flood_once(x, c, v, &quiet, &loud))
+                        return;
+        judge(v, BROKEN, "a neighbour's commands take %llu us, %llu before", (unsigned long long) loud,
+                (unsigned long long) quiet);
 }
 
 static void run_pair(Runner *x, const Case *c, Verdict *v) {

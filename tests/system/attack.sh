@@ -87,3 +87,8 @@ while n < 100 and libc.mq_open(b"/q%d" % n, os.O_CREAT | os.O_RDWR, 0o600, None)
 print(n)
 EOF' | jq -r .stdout)" "queues in sandbox $i"
 done
+
+step "files that fill the memory can be removed again"
+id=$(create)
+expect 1 "$(run_in "$id" 'head -c 600M /dev/zero >big' | jq .exit_code)" "exit code of filling it"
+expect 0 "$(run_in "$id" 'rm big && python3 -c "bytearray(100 << 20)"' | jq .exit_code)" "exit code of removing it"
