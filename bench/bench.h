@@ -24,6 +24,16 @@ typedef struct Bench {
 typedef void Part(Bench *b);
 Part part_create, part_ondemand, part_exec, part_growth, part_memory, part_rate, part_files;
 
+/* --- sessions that are just there --- */
+
+typedef struct Herd {
+        char (*ids)[SESSION_ID_MAX]; /* owned */
+        unsigned n, size;
+} Herd;
+
+void herd_resize(Bench *b, Herd *h, unsigned n);
+void herd_free(Bench *b, Herd *h);
+
 /* --- the table --- */
 
 void report_title(const char *title, const char *ours, const char *theirs);
