@@ -13,17 +13,17 @@
 #define LOOK_USEC (2 * USEC_PER_SEC)
 #define MEMORY_SHRINK 10.0 /* percent of the last 10 s that some task waited */
 #define MEMORY_REFUSE 40.0
-#define CPU_SHRINK 60.0
+#define CPU_SHRINK 99.0 /* percent of the last minute: a machine that is merely busy often has 90 */
 #define EASED 0.5 /* of the limit, before it is over */
 
 /* The root of control groups can be read where /proc is not shown. */
-static double read_pressure(const char *what) {
+static double read_pressure(const char *what, const char *format) {
         char path[64], text[256];
         double value;
 
         for (int i = 0; i < 2; i++) {
                 (void) snprintf(path, sizeof path, i == 0 ? "/sys/fs/cgroup/%s.pressure" : "/proc/pressure/%s", what);
-                if (file_read(AT_FDCWD, path, text, sizeof text) > 0 && sscanf(text, "some avg10=%lf", &value) == 1)
+                if (file_read(AT_FDCWD, path, text, sizeof text) > 0 && sscanf(text, format, &value) == 1)
                         return value;
         }
         return 0;
@@ -35,13 +35,15 @@ static bool is_over(bool was_over, double value, double limit) {
 
 static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
         Manager *m = userdata;
-        double memory = read_pressure("memory"), cpu = read_pressure("cpu");
+        double memory = read_pressure("memory", "some avg10=%lf"), cpu = read_pressure("cpu", "some avg10=%*f avg60=%lf");
 
         (void) usec;
         (void) sd_event_source_set_time_relative(source, LOOK_USEC);
         m->api.pressure_memory = memory;
         m->api.pressure_cpu = cpu;
 
+        if (!m->ready) /* the pool is filled once, whatever else begins at the same time */
+                return 0;
         bool shrink = is_over(m->pool_strained, memory, MEMORY_SHRINK) || is_over(m->pool_strained, cpu, CPU_SHRINK);
         bool refuse = is_over(m->sessions_strained, memory, MEMORY_REFUSE);
         if (shrink != m->pool_strained) {

@@ -20,7 +20,7 @@ typedef struct HttpApi {
 
         char incarnation[UUID_TEXT_MAX]; /* another one means that all sessions of before are gone */
         char fencing_token[UUID_TEXT_MAX]; /* of this process; see http/fleet.h */
-        double pressure_memory, pressure_cpu; /* percent of the last 10 s that something waited for it */
+        double pressure_memory, pressure_cpu; /* percent of the time that something waited for it */
 } HttpApi;
 
 extern const HttpRoute http_api_routes[];
