@@ -280,7 +280,7 @@ static bool flood_once(Runner *x, const Case *c, Verdict *v, usec_t *ret_quiet, 
 
 /* Others may load the machine too: it has to be left in peace once in three times. */
 static void run_flood(Runner *x, const Case *c, Verdict *v) {
-        usec_t quiet, loud;
+        usec_t quiet = 0, loud = 0;
 
         for (int i = 0; i < FLOODS && v->state != BROKEN; i++)
                 if (flood_once(x, c, v, &quiet, &loud))
