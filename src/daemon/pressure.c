@@ -16,14 +16,20 @@
 #define CPU_SHRINK 99.0 /* percent of the last minute: a machine that is merely busy often has 90 */
 #define EASED 0.5 /* of the limit, before it is over */
 
+static bool parse(const char *text, unsigned seconds, double *ret) {
+        if (seconds == 10)
+                return sscanf(text, "some avg10=%lf", ret) == 1;
+        return sscanf(text, "some avg10=%*f avg60=%lf", ret) == 1;
+}
+
 /* The root of control groups can be read where /proc is not shown. */
-static double read_pressure(const char *what, const char *format) {
+static double read_pressure(const char *what, unsigned seconds) {
         char path[64], text[256];
         double value;
 
         for (int i = 0; i < 2; i++) {
                 (void) snprintf(path, sizeof path, i == 0 ? "/sys/fs/cgroup/%s.pressure" : "/proc/pressure/%s", what);
-                if (file_read(AT_FDCWD, path, text, sizeof text) > 0 && sscanf(text, format, &value) == 1)
+                if (file_read(AT_FDCWD, path, text, sizeof text) > 0 && parse(text, seconds, &value))
                         return value;
         }
         return 0;
@@ -35,7 +41,7 @@ static bool is_over(bool was_over, double value, double limit) {
 
 static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
         Manager *m = userdata;
-        double memory = read_pressure("memory", "some avg10=%lf"), cpu = read_pressure("cpu", "some avg10=%*f avg60=%lf");
+        double memory = read_pressure("memory", 10), cpu = read_pressure("cpu", 60);
 
         (void) usec;
         (void) sd_event_source_set_time_relative(source, LOOK_USEC);
