@@ -25,6 +25,7 @@ typedef struct HttpConnection {
         char *target;         /* owned: of the request that is being read or served; kept on demand */
         usec_t since;         /* monotonic: accepted, or the last request ended */
         usec_t deadline;      /* of the head or the body that is being read */
+        struct MHD_Connection *broken; /* see http_server_break() */
         TAILQ_ENTRY(HttpConnection) entry;
 } HttpConnection;
 
@@ -80,7 +81,7 @@ struct HttpServer {
         struct MHD_Daemon *daemon;
         sd_event_source *io, *again, *tick;
         HttpConnectionList connections; /* idle ones in order of their last use come before busy ones */
-        unsigned n_connections, n_busy;
+        unsigned n_connections, n_busy, n_broken;
         HttpCounters counters;
         int reserve; /* owned: a descriptor to give up when there are none left, so that accept() can refuse */
         uint64_t id_prefix, last_id;
@@ -93,6 +94,10 @@ struct HttpServer {
 
 /* server.c: makes the library look at what has changed. */
 void http_server_run_soon(HttpServer *s);
+/* A stream ends in the middle, the library is about to hear so. It (0.9.75) then closes the connection, but does not
+ * look at it again and keeps its descriptor until all that have been idle for longer are gone: so it is held, and let go
+ * in the next turn. */
+void http_server_break(HttpServer *s, HttpConnection *c, struct MHD_Connection *connection);
 
 /* request.c */
 HttpRequest *http_request_new(

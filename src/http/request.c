@@ -413,6 +413,8 @@ static ssize_t read_stream(void *cls, uint64_t position, char *buf, size_t size)
         }
         r->stream_ended = true;
         r->cancelled = NULL;
+        if (n != HTTP_STREAM_END)
+                http_server_break(r->server, r->client, r->connection);
         return n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM : MHD_CONTENT_READER_END_WITH_ERROR;
 }
 

@@ -296,9 +296,30 @@ void http_server_run_soon(HttpServer *s) {
                 (void) sd_event_source_set_enabled(s->again, SD_EVENT_ONESHOT);
 }
 
+void http_server_break(HttpServer *s, HttpConnection *c, struct MHD_Connection *connection) {
+        c->broken = connection;
+        s->n_broken++;
+        MHD_suspend_connection(connection);
+        http_server_run_soon(s);
+}
+
+static void let_go_broken(HttpServer *s) {
+        HttpConnection *c;
+
+        if (s->n_broken == 0)
+                return;
+        TAILQ_FOREACH(c, &s->connections, entry)
+        if (c->broken) {
+                MHD_resume_connection(c->broken);
+                c->broken = NULL;
+        }
+        s->n_broken = 0;
+}
+
 static void run(HttpServer *s) {
         MHD_UNSIGNED_LONG_LONG timeout;
 
+        let_go_broken(s);
         (void) MHD_run(s->daemon);
         /* other than "at once" are only time limits, which the tick looks after */
         if (MHD_get_timeout(s->daemon, &timeout) == MHD_YES && timeout == 0)
@@ -466,6 +487,8 @@ HttpServer *http_server_free(HttpServer *s) {
                         if (c->request)
                                 http_request_abandon(c->request);
                 }
+                (void) MHD_run(s->daemon);
+                let_go_broken(s);
                 (void) MHD_run(s->daemon);
                 MHD_stop_daemon(s->daemon);
         }
