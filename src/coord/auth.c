@@ -7,9 +7,8 @@ int coord_authenticate(const HttpRequest *r, const char *key, char **owner, void
         Coordinator *c = userdata;
         const ApiKeys *keys = &c->config->keys;
 
-        (void) r;
         if (keys->n == 0)
-                return 0;
+                return c->config->allow_anonymous ? 0 : http_request_check_anonymous(r, error);
         const ApiKey *found = key ? api_keys_find(keys, key) : NULL;
         if (!found)
                 return error_set(error, ERROR_UNAUTHORIZED,

@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "coord/config-parse.h"
@@ -126,36 +127,28 @@ static int load_credentials(CoordConfig *c, Error *error) {
         return api_keys_add_file(&c->keys, path, error);
 }
 
-static int load_files(CoordConfig *c, const char *root, Error *error) {
-        _cleanup_free_ char *vendor = NULL, *file = NULL, *folder = NULL;
+static int load_files(CoordConfig *c, const char *file, Error *error) {
+        int r;
 
-        if (asprintf(&vendor, "%s" VENDOR_FILE, root) < 0) {
-                vendor = NULL;
-                return -ENOMEM;
+        if (file) {
+                if (access(file, F_OK) < 0)
+                        return error_set(error, ERROR_INVALID_VALUE, "%s: there is no such file.", file);
+                return conf_load_file(&table, file, c, error);
         }
-        if (asprintf(&file, "%s" CONFIG_FILE, root) < 0) {
-                file = NULL;
-                return -ENOMEM;
-        }
-        if (asprintf(&folder, "%s" CONFIG_FILE ".d", root) < 0) {
-                folder = NULL;
-                return -ENOMEM;
-        }
-
-        int r = conf_load_file(&table, vendor, c, error);
+        r = conf_load_file(&table, VENDOR_FILE, c, error);
         if (r >= 0)
-                r = conf_load_file(&table, file, c, error);
+                r = conf_load_file(&table, CONFIG_FILE, c, error);
         if (r >= 0)
-                r = conf_load_folder(&table, folder, c, error);
+                r = conf_load_folder(&table, CONFIG_FILE ".d", c, error);
         return r;
 }
 
-int coord_config_load(const char *root, CoordConfig **ret, Error *error) {
+int coord_config_load(const char *file, CoordConfig **ret, Error *error) {
         _cleanup_(coord_config_freep) CoordConfig *c = calloc(1, sizeof *c);
 
         int r = c ? conf_set_defaults(&table, c, error) : -ENOMEM;
         if (r >= 0)
-                r = load_files(c, root, error);
+                r = load_files(c, file, error);
         if (r >= 0)
                 r = conf_load_environment(&table, c, error);
         if (r >= 0)

@@ -53,8 +53,9 @@ const ConfTable *coord_config_describe(void);
 
 /* Loads, lowest to highest: built-in defaults, the vendor file, SYSCONFDIR/sandboxd/coordinator.conf and
  * coordinator.conf.d, then the environment; the credentials "api-keys", "worker-key" and "redis-password" of the
- * service are above the settings of that meaning. @root: prefix of all paths. Returns 0 or -errno with @error set. */
-int coord_config_load(const char *root, CoordConfig **ret, Error *error);
+ * service are above the settings of that meaning. @file: read instead of all files, or NULL. Returns 0 or -errno with
+ * @error set. */
+int coord_config_load(const char *file, CoordConfig **ret, Error *error);
 
 /* Is @address (numeric) in one of the ranges? */
 bool address_ranges_have(const AddressRanges *ranges, const char *address);

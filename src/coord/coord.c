@@ -97,7 +97,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
         (void) source;
         (void) info;
         (void) sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", (unsigned long long) clock_monotonic());
-        if (coord_config_load(c->options.root, &config, &error) < 0)
+        if (coord_config_load(c->options.config, &config, &error) < 0)
                 log_error("The configuration stays as it was: %s", error.detail ? error.detail : "out of memory");
         else {
                 FleetSettings settings = fleet_settings(config);
@@ -236,7 +236,7 @@ int coord_main(const CoordOptions *options) {
 
         TAILQ_INIT(&c.jobs);
         log_setup(LOG_TARGET_AUTO, LOG_INFO, NULL);
-        int r = coord_config_load(options->root, &c.config, &error);
+        int r = coord_config_load(options->config, &c.config, &error);
         if (r < 0) {
                 log_error("%s", error.detail ? error.detail : "Out of memory.");
                 return EXIT_FAILURE;

@@ -13,7 +13,7 @@
 /* The coordinator: everything put together. */
 
 typedef struct CoordOptions {
-        const char *root;      /* prefix of configuration paths, "" normally */
+        const char *config;    /* file that is read instead of those of the system, or NULL */
         const char *listen[8]; /* ADDR:PORT or unix:/PATH, instead of what the service manager passes */
         size_t n_listen;
 } CoordOptions;

@@ -10,8 +10,7 @@
 #include "spec/create.h"
 
 #define TARGET "/v1/sessions"
-#define TRY_PATIENCE_USEC (12 * USEC_PER_SEC)   /* a worker has ten for a sandbox that it has to make first */
-#define SETTLE_PATIENCE_USEC (3 * USEC_PER_SEC) /* for a first worker */
+#define TRY_PATIENCE_USEC (12 * USEC_PER_SEC) /* a worker has ten for a sandbox that it has to make first */
 #define SETTLE_STEP_USEC (50 * USEC_PER_MSEC)
 
 static Create *create_free(Create *x) {
@@ -224,10 +223,13 @@ static int on_timer(sd_event_source *source, uint64_t usec, void *userdata) {
         return 0;
 }
 
-/* Waits for a first worker, for a moment: after a start, or when the only one is restarted. */
+/* Waits for a worker, for a moment: when the only one is restarted. */
 static bool wait_for_worker(Create *x) {
-        if (x->n_tried > 0 || clock_monotonic() > x->started + SETTLE_PATIENCE_USEC)
+        Fleet *f = x->job.coord->fleet;
+
+        if (fleet_n_ready(f) > 0 || !fleet_may_recover(f) || clock_monotonic() > x->started + WORKER_RECOVERY_USEC)
                 return false;
+        x->n_tried = 0;
         if (!x->timer)
                 return sd_event_add_time_relative(x->job.coord->event, &x->timer, CLOCK_MONOTONIC, SETTLE_STEP_USEC,
                                USEC_PER_MSEC, on_timer, x) >= 0;

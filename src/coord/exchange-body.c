@@ -94,8 +94,12 @@ int exchange_send(Exchange *x, Error *error) {
         if (!k)
                 return error_set(error, ERROR_NOT_FOUND, "There is no session with this id.");
         int r = find_check(c, k, error);
-        if (r < 0)
-                return r;
+        if (r < 0) {
+                if (!exchange_retry(x, k))
+                        return r;
+                error_clear(error);
+                return 0;
+        }
         Worker *w = k->worker;
         r = outgoing_make(&o, c, x->request, w, error);
         if (r < 0)

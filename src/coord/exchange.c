@@ -9,8 +9,8 @@
 #include "coord/record.h"
 #include "coord/tunnel.h"
 
+#define EVENTS_BLOCK 2048U
 #define SESSION_ANSWER_MAX (256U * 1024U) /* of a description of a session */
-#define RETRY_USEC (3 * USEC_PER_SEC)
 #define RETRY_STEP_USEC (30 * USEC_PER_MSEC)
 
 Exchange *exchange_free(Exchange *x) {
@@ -193,6 +193,8 @@ void exchange_begin_answer(Exchange *x) {
         x->answer_waits = false;
         x->answer_begun = true;
         copy_headers(x);
+        if (length == FETCH_SIZE_UNKNOWN) /* in chunks, the connection's own memory is used */
+                http_stream_block(x->request, EVENTS_BLOCK);
         http_stream_begin(x->request, fetch_status(x->fetch), NULL,
                 length == FETCH_SIZE_UNKNOWN ? HTTP_LENGTH_UNKNOWN : length, on_client_reads, exchange_on_cancelled, x);
 }
@@ -233,16 +235,10 @@ static void answer_whole(Exchange *x) {
 
 static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
         Exchange *x = userdata;
-        KnownSession *k = sessions_find(x->job.coord->sessions, x->session_id);
         Error error = { 0 };
 
+        (void) source;
         (void) usec;
-        /* a worker in doubt is given the time to be well again, or out of it */
-        if (k && k->worker && k->worker->live.state == LIVENESS_SUSPECT && clock_monotonic() < x->retry_until) {
-                (void) sd_event_source_set_time_relative(source, RETRY_STEP_USEC);
-                (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
-                return 0;
-        }
         x->timer = sd_event_source_disable_unref(x->timer);
         int r = exchange_send(x, &error);
         if (r < 0)
@@ -251,11 +247,11 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 /* The worker has not seen it: it is restarted, or has a new token. */
-static bool try_again(Exchange *x) {
-        if (!exchange_is_repeatable(x) || x->timer)
+bool exchange_retry(Exchange *x, const KnownSession *k) {
+        if (!exchange_is_repeatable(x) || !k || !k->worker || !worker_may_recover(k->worker))
                 return false;
         if (x->retry_until == 0)
-                x->retry_until = clock_monotonic() + RETRY_USEC;
+                x->retry_until = clock_monotonic() + WORKER_RECOVERY_USEC;
         if (clock_monotonic() > x->retry_until ||
                 sd_event_add_time_relative(x->job.coord->event, &x->timer, CLOCK_MONOTONIC, RETRY_STEP_USEC,
                         USEC_PER_MSEC, on_retry, x) < 0)
@@ -278,7 +274,8 @@ static void on_done(Fetch *f, int result, void *userdata) {
         if (result < 0 || status == 421)
                 worker_doubt(x->worker);
         /* it was not seen, or refused unseen for a fencing token that is no longer right */
-        if ((result == -ECONNREFUSED || status == 421) && try_again(x))
+        if ((result == -ECONNREFUSED || status == 421) &&
+                exchange_retry(x, sessions_find(x->job.coord->sessions, x->session_id)))
                 return;
         if (status == 421)
                 result = -ECONNREFUSED; /* the client knows nothing of tokens */

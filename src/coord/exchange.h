@@ -54,6 +54,8 @@ ssize_t exchange_read_body(Fetch *f, char *buf, size_t size, void *userdata);
 extern const FetchOps exchange_ops;
 void exchange_on_cancelled(HttpRequest *r, void *userdata);
 void exchange_on_worker_lost(WorkerWaiter *w);
+/* Sends it once more in a moment. Returns false when there is no hope. */
+bool exchange_retry(Exchange *x, const KnownSession *k);
 /* The request is complete: an answer that came before may begin. */
 void exchange_begin_answer(Exchange *x);
 /* Can it be sent once more from the start? */

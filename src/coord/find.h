@@ -9,11 +9,12 @@
 
 typedef struct Finding Finding;
 
-/* @k (borrowed), whose worker can be reached, or @error. Never called from within find_session(). */
+/* @k (borrowed), or @error. Never called from within find_session(). */
 typedef void FindDone(Finding *f, KnownSession *k, Error *error, void *userdata);
 
-/* Finds the session that @r may use. Returns 0 with @ret_session; 1 when it takes a while: @done will be called, and
- * finding_free(@ret_finding) gives it up; -errno with @error set. */
+/* Finds the session that @r may use; whether its worker can be reached is for find_check(). Returns 0 with
+ * @ret_session; 1 when it takes a while: @done will be called, and finding_free(@ret_finding) gives it up; -errno with
+ * @error set. */
 int find_session(Coordinator *c, const char *id, const HttpRequest *r, FindDone *done, void *userdata,
         KnownSession **ret_session, Finding **ret_finding, Error *error);
 Finding *finding_free(Finding *f);

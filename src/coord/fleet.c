@@ -120,6 +120,15 @@ size_t fleet_n_ready(const Fleet *f) {
         return f->n_ready;
 }
 
+bool fleet_may_recover(const Fleet *f) {
+        Worker *w;
+
+        TAILQ_FOREACH(w, &f->workers, entry)
+        if (!w->alias && !w->conflict && worker_may_recover(w))
+                return true;
+        return false;
+}
+
 bool fleet_is_partial(const Fleet *f) {
         Worker *w;
 

@@ -51,5 +51,8 @@ Worker *fleet_choose(Fleet *f, Worker *const *tried, size_t n_tried);
 /* Is there a worker that cannot be asked, whose sessions are not all known? */
 bool fleet_is_partial(const Fleet *f);
 
+/* Is there one that may be ready in a moment? */
+bool fleet_may_recover(const Fleet *f);
+
 size_t fleet_n_ready(const Fleet *f);  /* those that take new sessions */
 bool fleet_is_settled(const Fleet *f); /* every worker has been asked once */

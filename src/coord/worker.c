@@ -16,6 +16,17 @@ bool worker_takes_sessions(const Worker *w) {
         return worker_is_reachable(w) && w->live.state == LIVENESS_UP && w->report.status <= REPORT_DEGRADED;
 }
 
+bool worker_may_recover(const Worker *w) {
+        switch (w->live.state) {
+        case LIVENESS_UP:
+                return w->fencing;
+        case LIVENESS_DOWN:
+                return !w->given_up && clock_monotonic() < w->live.down_since + WORKER_RECOVERY_USEC;
+        default:
+                return true;
+        }
+}
+
 bool worker_has_room(const Worker *w) {
         return w->report.max_sessions == 0 || w->report.active_sessions + w->n_pending < w->report.max_sessions;
 }

@@ -69,6 +69,9 @@ struct Worker {
 bool worker_is_reachable(const Worker *w);
 /* Does it take new sessions? */
 bool worker_takes_sessions(const Worker *w);
+/* Is it likely to be back in a moment? Requests may wait for that. */
+#define WORKER_RECOVERY_USEC (3 * USEC_PER_SEC)
+bool worker_may_recover(const Worker *w);
 /* Is @a the better choice for one? Negative: yes; positive: @b is; 0: equal. */
 int worker_compare(const Worker *a, const Worker *b);
 /* Are there sessions to be had without waiting? */

@@ -63,6 +63,7 @@ struct Fetch {
         bool send_paused;
         bool late;
         bool taken_over;
+        int sock;    /* borrowed from curl: the last that was opened for it, or -EBADF */
         int failure; /* negative: why it was given up, whatever curl says */
 
         char *head; /* owned: names and values, each ended by NUL */

@@ -311,6 +311,9 @@ static int set_request(Fetch *f, const FetchRequest *q) {
         (void) curl_easy_setopt(c, CURLOPT_WRITEDATA, f);
         (void) curl_easy_setopt(c, CURLOPT_READDATA, f);
         (void) curl_easy_setopt(c, CURLOPT_PREREQDATA, f);
+        (void) curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, f);
+        /* a connection that is taken over is nobody else's before or after */
+        (void) curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, q->upgrade ? 1L : 0L);
         (void) curl_easy_setopt(c, CURLOPT_FORBID_REUSE, q->upgrade ? 1L : 0L);
         return 0;
 }
@@ -331,6 +334,7 @@ int fetch_start(FetchServer *server, const FetchRequest *q, const FetchOps *ops,
         f->server = server;
         f->ops = ops;
         f->userdata = userdata;
+        f->sock = -EBADF;
         f->started = clock_monotonic();
         f->connect_deadline = after(f->started, q->connect_patience);
         f->head_deadline = after(f->started, q->head_patience);
@@ -443,15 +447,11 @@ void fetch_wake_read(Fetch *f) {
 }
 
 int fetch_take_over(Fetch *f) {
-        curl_socket_t fd = CURL_SOCKET_BAD;
-
         assert(f->status == 101);
         f->taken_over = true;
         f->head_deadline = f->deadline = USEC_INFINITY;
         (void) curl_easy_pause(f->handle->curl, CURLPAUSE_ALL);
-        (void) curl_easy_getinfo(f->handle->curl, CURLINFO_ACTIVESOCKET, &fd);
-        if (fd == CURL_SOCKET_BAD)
-                return -EBADF;
-        fetcher_forget_socket(f->fetcher, fd);
-        return fd;
+        if (f->sock >= 0)
+                fetcher_forget_socket(f->fetcher, f->sock);
+        return f->sock;
 }

@@ -212,9 +212,11 @@ static int on_multi_socket(CURL *curl, curl_socket_t fd, int what, void *userdat
 }
 
 curl_socket_t fetcher_open_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *address) {
-        (void) userdata;
+        Fetch *fetch = userdata;
+
         (void) purpose;
-        return socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
+        fetch->sock = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
+        return fetch->sock < 0 ? CURL_SOCKET_BAD : fetch->sock;
 }
 
 int fetcher_close_socket(void *userdata, curl_socket_t fd) {
