@@ -157,6 +157,44 @@ static int terminate(BusCall *c, Error *error, sd_bus_error *ret_error) {
         return r < 0 ? r : bus_session_end(c, s);
 }
 
+static int pause_session(BusCall *c, Error *error, sd_bus_error *ret_error) {
+        Session *s;
+
+        (void) ret_error;
+        int r = bus_call_session(c, &s, error);
+        if (r >= 0)
+                r = session_pause(s, false, error);
+        if (r < 0)
+                return r;
+        (void) sd_bus_reply_method_return(c->message, "");
+        return 0;
+}
+
+static int resume_session(BusCall *c, Error *error, sd_bus_error *ret_error) {
+        Session *s;
+
+        (void) ret_error;
+        int r = bus_call_session(c, &s, error);
+        if (r >= 0)
+                r = session_resume(s);
+        if (r < 0)
+                return r;
+        (void) sd_bus_reply_method_return(c->message, "");
+        return 0;
+}
+
+static int method_pause(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        BusSession *f = userdata;
+
+        return bus_session_call(f->bus, m, f->session, pause_session, ret_error);
+}
+
+static int method_resume(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
+        BusSession *f = userdata;
+
+        return bus_session_call(f->bus, m, f->session, resume_session, ret_error);
+}
+
 static int method_terminate(sd_bus_message *m, void *userdata, sd_bus_error *ret_error) {
         BusSession *f = userdata;
 
@@ -333,6 +371,8 @@ const sd_bus_vtable bus_session_vtable[] = {
         SD_BUS_METHOD_WITH_ARGS("ExecuteFd",
                 SD_BUS_ARGS("as", argv, "a{sv}", options, "h", stdin, "h", stdout, "h", stderr),
                 SD_BUS_RESULT("s", exec_id), bus_method_execute_fd, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Pause", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_pause, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Resume", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT, method_resume, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("SetTimeout", SD_BUS_ARGS("t", usec), SD_BUS_NO_RESULT,
                 method_set_timeout, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("Terminate", SD_BUS_NO_ARGS, SD_BUS_NO_RESULT,

@@ -103,6 +103,7 @@ int session_pause(Session *s, bool stop_clock, Error *error) {
         }
         sandbox_freeze(s->sandbox, true);
         session_save(s);
+        session_announce_change(s);
         return 0;
 }
 
@@ -122,6 +123,7 @@ int session_resume(Session *s) {
                         r = sd_event_source_set_enabled(s->deadline_source, SD_EVENT_ONESHOT);
         }
         session_save(s);
+        session_announce_change(s);
         return r < 0 ? r : 0;
 }
 

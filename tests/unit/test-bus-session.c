@@ -263,6 +263,27 @@ static void too_many_arguments_are_refused(void **state) {
 
 /* --- the rest --- */
 
+static void a_session_can_be_paused(void **state) {
+        _cleanup_fixture_ BusFixture f = { 0 };
+        _cleanup_free_ char *path = open_with_session(&f);
+        const char *text;
+        sd_bus_message *m;
+
+        (void) state;
+        bus_expect_error(&f, bus_message(&f, path, SESSION, "Pause"), "WrongState", "control groups");
+        f.fake->backend.can_freeze = true;
+        (void) sd_bus_message_unref(bus_expect_answer(&f, bus_message(&f, path, SESSION, "Pause")));
+        bus_expect_error(&f, bus_message(&f, path, SESSION, "Pause"), "WrongState", "paused already");
+        m = bus_message(&f, path, "org.freedesktop.DBus.Properties", "Get");
+        assert_true(sd_bus_message_append(m, "ss", SESSION, "State") >= 0);
+        m = bus_expect_answer(&f, m);
+        assert_true(sd_bus_message_read(m, "v", "s", &text) > 0);
+        assert_string_equal(text, "paused");
+        (void) sd_bus_message_unref(m);
+        (void) sd_bus_message_unref(bus_expect_answer(&f, bus_message(&f, path, SESSION, "Resume")));
+        (void) sd_bus_message_unref(bus_expect_answer(&f, bus_message(&f, path, SESSION, "Resume")));
+}
+
 static void the_time_limit_can_be_changed(void **state) {
         _cleanup_fixture_ BusFixture f = { 0 };
         _cleanup_free_ char *path = open_with_session(&f);
@@ -381,6 +402,7 @@ int main(void) {
                 cmocka_unit_test(streams_of_the_caller_are_those_of_the_command),
                 cmocka_unit_test(descriptors_that_are_no_streams_are_refused),
                 cmocka_unit_test(too_many_arguments_are_refused),
+                cmocka_unit_test(a_session_can_be_paused),
                 cmocka_unit_test(the_time_limit_can_be_changed),
                 cmocka_unit_test(use_is_told_where_it_is_counted),
                 cmocka_unit_test(objects_of_others_are_not_there),
