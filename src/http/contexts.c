@@ -189,6 +189,10 @@ static void pending_free(PendingRun *p) {
         free(p);
 }
 
+static void release_run(void *data) {
+        (void) run_unref(data);
+}
+
 static void on_run_news(Run *run, void *userdata) {
         PendingRun *p = userdata;
 
@@ -196,6 +200,8 @@ static void on_run_news(Run *run, void *userdata) {
                 http_events_wake(p->events);
         else if (run->over) {
                 run->wake = NULL;
+                /* what is kept of it counts until the answer, which is as long, has left */
+                http_request_keep(p->request, release_run, run_ref(run));
                 http_answer_json(p->request, 200, run_describe(run));
                 pending_free(p);
         }

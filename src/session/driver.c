@@ -6,6 +6,9 @@
 #include "base/text.h"
 
 #define KEEP_SIZE (64U * 1024U) /* bigger buffers go back after use */
+#define BUDGET (32 * MIB)       /* of all bigger buffers together */
+
+static uint64_t big_buffers; /* bytes */
 
 static const struct {
         const char *text, *member;
@@ -21,8 +24,14 @@ const char *driver_member(DriverWord word) {
         return words[word].member;
 }
 
+static void free_data(DriverReader *r) {
+        big_buffers -= r->size > KEEP_SIZE ? r->size : 0;
+        free(take_ptr(r->data));
+        r->size = 0;
+}
+
 void driver_reader_clear(DriverReader *r) {
-        free(r->data);
+        free_data(r);
         *r = (DriverReader){ 0 };
 }
 
@@ -47,28 +56,36 @@ static int parse_head(DriverReader *r) {
         return -EBADMSG;
 }
 
-/* Room for @n more bytes and NUL. It grows with what really came. */
-static int reserve(DriverReader *r, size_t n) {
+/* Makes room for @n more bytes and NUL, or for fewer when memory is short. It grows with what really came.
+ * Returns for how many there is room, or -ENOMEM. */
+static ssize_t reserve(DriverReader *r, size_t n) {
         if (r->used + n + 1 <= r->size)
-                return 0;
+                return (ssize_t) n;
         size_t size = MAX(r->used + n + 1, MIN(2 * r->size, words[r->word].max + 1));
+        uint64_t others = big_buffers - (r->size > KEEP_SIZE ? r->size : 0);
+        if (size > KEEP_SIZE && others + size > BUDGET) {
+                size = KEEP_SIZE;
+                if (size <= r->size)
+                        return (ssize_t) (r->size - r->used - 1);
+        }
         char *p = realloc(r->data, size);
         if (!p)
                 return -ENOMEM;
         r->data = p;
         r->size = size;
-        return 0;
+        big_buffers = others + (size > KEEP_SIZE ? size : 0);
+        return (ssize_t) MIN(n, size - r->used - 1);
 }
 
 /* Keeps what is to be kept of @n bytes. */
 static int keep(DriverReader *r, const char *bytes, size_t n) {
-        size_t kept = MIN(n, words[r->word].max - r->used);
+        /* the beginning: nothing behind a piece that was dropped */
+        ssize_t kept = reserve(r, r->used == r->seen ? MIN(n, words[r->word].max - r->used) : 0);
 
-        int k = reserve(r, kept);
-        if (k < 0)
-                return k;
-        memcpy(r->data + r->used, bytes, kept);
-        r->used += kept;
+        if (kept < 0)
+                return (int) kept;
+        memcpy(r->data + r->used, bytes, (size_t) kept);
+        r->used += (size_t) kept;
         r->seen += n;
         return 0;
 }
@@ -77,10 +94,8 @@ ssize_t driver_read(DriverReader *r, const char *bytes, size_t n, DriverFrame *r
         size_t taken = 0;
 
         *ret = (DriverFrame){ 0 };
-        if (r->word == DRIVER_NONE && r->size > KEEP_SIZE) {
-                free(take_ptr(r->data));
-                r->size = 0;
-        }
+        if (r->word == DRIVER_NONE && r->size > KEEP_SIZE)
+                free_data(r);
         while (r->word == DRIVER_NONE) {
                 if (taken == n)
                         return (ssize_t) taken;

@@ -8,7 +8,10 @@
 #define RESULTS_MAX 1000U            /* that are kept for one answer */
 #define RESULTS_BYTES_MAX (8 * MIB)  /* likewise, and of one result */
 #define FOLLOWED_BYTES_MAX (4 * MIB) /* that wait to be taken */
+#define RESULTS_BUDGET (64 * MIB)    /* of all runs together */
 #define COLLECT_SIZE (64U * 1024U)
+
+static uint64_t kept_now; /* bytes of all results and forms */
 
 const char *run_status_text(RunStatus status) {
         static const char *const texts[] = {
@@ -28,12 +31,14 @@ Run *run_ref(Run *r) {
 static void forget_forms(Run *r) {
         json_decref(take_ptr(r->forms));
         json_decref(take_ptr(r->cut));
+        kept_now -= r->forms_bytes;
         r->forms_bytes = 0;
 }
 
 static void result_free(Run *r, RunResult *x) {
         TAILQ_REMOVE(&r->results, x, entry);
         r->results_bytes -= x->bytes;
+        kept_now -= x->bytes;
         json_decref(x->object);
         free(x);
 }
@@ -185,7 +190,8 @@ static int take_form(Run *r, const DriverFrame *f) {
                 r->forms = json_object();
         if (!r->forms)
                 return -ENOMEM;
-        if (r->forms_bytes + f->length <= RESULTS_BYTES_MAX && (!f->cut || may_be_cut(f->word)))
+        if (r->forms_bytes + f->length <= RESULTS_BYTES_MAX && kept_now + f->length <= RESULTS_BUDGET &&
+                (!f->cut || may_be_cut(f->word)))
                 value = value_of(f);
         if (!value || f->cut) {
                 int k = note_cut(r, f->word);
@@ -193,6 +199,7 @@ static int take_form(Run *r, const DriverFrame *f) {
                         return k;
         }
         r->forms_bytes += f->length;
+        kept_now += f->length;
         return json_object_set_nocheck(r->forms, driver_member(f->word), value) < 0 ? -ENOMEM : 0;
 }
 
@@ -229,6 +236,7 @@ static int add_result(Run *r, bool is_main) {
         };
         TAILQ_INSERT_TAIL(&r->results, x, entry);
         r->results_bytes += x->bytes;
+        r->forms_bytes = 0; /* they have moved */
         r->n_results++;
         return 0;
 }
