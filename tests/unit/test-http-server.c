@@ -1,0 +1,681 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "unit.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+#include "fake-backend.h"
+#include "http-routes.h"
+#include "spec/json.h"
+
+typedef struct Client {
+        int fd; /* owned */
+        char text[256 * 1024];
+        size_t used;
+        bool closed;
+} Client;
+
+typedef struct Fixture {
+        sd_event *event;
+        HttpRoutes routes;
+        Client clients[3];
+} Fixture;
+
+static int setup(void **state) {
+        Fixture *f = calloc(1, sizeof *f);
+
+        clock_shift_for_test(0);
+        if (!f || sd_event_new(&f->event) < 0)
+                return -1;
+        http_routes_start(&f->routes, f->event, 8);
+        for (size_t i = 0; i < ELEMENTSOF(f->clients); i++)
+                f->clients[i].fd = http_routes_connect(&f->routes);
+        *state = f;
+        return 0;
+}
+
+static int teardown(void **state) {
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(f->clients); i++)
+                (void) fd_close(f->clients[i].fd);
+        http_routes_stop(&f->routes);
+        f->event = sd_event_unref(f->event);
+        free(f);
+        clock_shift_for_test(0);
+        return 0;
+}
+
+/* --- a client --- */
+
+static void send_bytes(Client *c, const char *data, size_t size) {
+        assert_int_equal(send(c->fd, data, size, MSG_NOSIGNAL), size);
+}
+
+static void send_text(Client *c, const char *text) {
+        send_bytes(c, text, strlen(text));
+}
+
+static void take(Client *c) {
+        ssize_t n = recv(c->fd, c->text + c->used, sizeof c->text - 1 - c->used, MSG_DONTWAIT);
+
+        if (n == 0 || (n < 0 && errno != EAGAIN))
+                c->closed = true;
+        if (n > 0)
+                c->used += (size_t) n;
+        c->text[c->used] = '\0';
+}
+
+/* How long the first answer is, 0 when it is not there in full. */
+static size_t whole(const Client *c) {
+        const char *end = strstr(c->text, "\r\n\r\n"), *length = strcasestr(c->text, "\r\nContent-Length: ");
+
+        if (!end)
+                return 0;
+        size_t head = (size_t) (end + 4 - c->text);
+        if (length && length < end)
+                head += strtoul(length + 18, NULL, 10);
+        else if (strcasestr(c->text, "\r\nTransfer-Encoding: chunked")) {
+                const char *last = memmem(c->text, c->used, "\r\n0\r\n\r\n", 7);
+                return last ? (size_t) (last + 7 - c->text) : 0;
+        }
+        return c->used >= head ? head : 0;
+}
+
+static char answer[256 * 1024];
+
+/* The next answer, or "" when the connection ends without one. */
+static const char *next_answer(Fixture *f, Client *c) {
+        RUN_UNTIL(f->event, (take(c), whole(c) > 0 || c->closed));
+        size_t n = whole(c);
+        memcpy(answer, c->text, n);
+        answer[n] = '\0';
+        memmove(c->text, c->text + n, c->used - n + 1);
+        c->used -= n;
+        return answer;
+}
+
+static const char *ask(Fixture *f, const char *request) {
+        send_text(&f->clients[0], request);
+        return next_answer(f, &f->clients[0]);
+}
+
+static const char *get(Fixture *f, const char *path, const char *headers) {
+        char text[2048];
+
+        (void) snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n", path, headers);
+        return ask(f, text);
+}
+
+static void assert_status(const char *text, unsigned status) {
+        char wanted[32];
+
+        (void) snprintf(wanted, sizeof wanted, "HTTP/1.1 %u ", status);
+        if (strncmp(text, wanted, strlen(wanted)) != 0)
+                fail_msg("not %u: %.200s", status, text);
+}
+
+static void assert_has(const char *text, const char *wanted) {
+        if (!strstr(text, wanted))
+                fail_msg("no \"%s\" in: %s", wanted, text);
+}
+
+static const char *body_of(const char *text) {
+        return strstr(text, "\r\n\r\n") + 4;
+}
+
+static json_t *problem_of(const char *text) {
+        assert_has(text, "Content-Type: application/problem+json\r\n");
+        json_t *j = json_loads(body_of(text), JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(j);
+        assert_string_equal(json_string_value(json_object_get(j, "type")), "about:blank");
+        assert_true(json_is_string(json_object_get(j, "title")));
+        assert_true(json_is_string(json_object_get(j, "detail")));
+        assert_int_equal(json_integer_value(json_object_get(j, "status")), strtol(text + 9, NULL, 10));
+        return j;
+}
+
+static void assert_problem(const char *text, unsigned status, const char *field) {
+        assert_status(text, status);
+        _cleanup_json_ json_t *j = problem_of(text);
+        if (field)
+                assert_string_equal(json_string_value(json_object_get(j, "field")), field);
+}
+
+static void assert_closes(Fixture *f, Client *c) {
+        RUN_UNTIL(f->event, (take(c), c->closed));
+}
+
+/* --- routes --- */
+
+static void test_routes(void **state) {
+        Fixture *f = *state;
+
+        assert_string_equal(body_of(get(f, "/open", "")), "open");
+        assert_string_equal(body_of(get(f, "/parts/one/x/two", "")), "one|two");
+        assert_string_equal(body_of(get(f, "/parts/%41%20b/x/%c3%a9", "")), "A b|\xc3\xa9");
+}
+
+static void test_paths_that_are_none(void **state) {
+        static const char *const paths[] = { "/", "/ope", "/open/", "/open2", "//open", "/OPEN", "/open/../open",
+                "/parts/a/x", "/parts/a/x/", "/parts//x/b", "/parts/a/y/b", "/parts/a/x/b/c", "/parts/a%2fx/x/b", "*",
+                "http://a/open", "/open;x" };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++)
+                assert_problem(get(f, paths[i], ""), 404, "path");
+        assert_int_equal(f->routes.n_calls, 0);
+}
+
+static void test_escapes_that_are_none(void **state) {
+        static const char *const paths[] = { "/open%00", "/open%", "/open%4", "/open%zz", "/arguments?a=%",
+                "/arguments?%gg=1" };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(paths); i++) {
+                assert_problem(get(f, paths[i], ""), 400, "path");
+                assert_closes(f, &f->clients[0]);
+                (void) fd_close(f->clients[0].fd);
+                f->clients[0].fd = http_routes_connect(&f->routes);
+                f->clients[0].closed = false;
+                f->clients[0].used = 0;
+        }
+        assert_int_equal(f->routes.n_calls, 0);
+}
+
+static void test_arguments(void **state) {
+        Fixture *f = *state;
+
+        assert_string_equal(body_of(get(f, "/arguments?a=b&c&d=%41%20+&%65=", "")), "a=b;c=;d=A  ;e=;");
+        assert_string_equal(body_of(get(f, "/arguments", "")), "");
+}
+
+static void test_methods(void **state) {
+        Fixture *f = *state;
+
+        const char *text = ask(f, "DELETE /echo HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_problem(text, 405, "method");
+        assert_has(text, "\r\nAllow: POST, PUT\r\n");
+        assert_problem(ask(f, "get /open HTTP/1.1\r\nHost: a\r\n\r\n"), 405, "method");
+        assert_problem(ask(f, "OPTIONS /open HTTP/1.1\r\nHost: a\r\n\r\n"), 405, "method");
+}
+
+static void test_head_has_no_body(void **state) {
+        Fixture *f = *state;
+        Client *c = &f->clients[0];
+
+        send_text(c, "HEAD /open HTTP/1.1\r\nHost: a\r\n\r\n");
+        RUN_UNTIL(f->event, (take(c), strstr(c->text, "\r\n\r\n")));
+        assert_status(c->text, 200);
+        assert_has(c->text, "Content-Length: 4\r\n");
+        assert_string_equal(body_of(c->text), "");
+        c->used = 0;
+        assert_string_equal(body_of(get(f, "/open", "")), "open");
+}
+
+static void test_a_refusal_keeps_the_connection(void **state) {
+        Fixture *f = *state;
+
+        for (unsigned i = 0; i < 3; i++) {
+                assert_problem(get(f, "/nowhere", ""), 404, "path");
+                assert_problem(get(f, "/owner", ""), 401, NULL);
+                assert_string_equal(body_of(get(f, "/open", "")), "open");
+        }
+}
+
+/* --- answers --- */
+
+static void test_problem(void **state) {
+        Fixture *f = *state;
+        const char *text = get(f, "/refusal", "");
+
+        assert_status(text, 429);
+        assert_has(text, "\r\nRetry-After: 7\r\n");
+        _cleanup_json_ json_t *j = problem_of(text);
+        assert_string_equal(json_string_value(json_object_get(j, "field")), "a\"b");
+        assert_string_equal(json_string_value(json_object_get(j, "limit")), "5 things");
+        assert_int_equal(json_integer_value(json_object_get(j, "retry_after")), 7);
+        /* text that was cut within a character is still text */
+        assert_string_equal(
+                json_string_value(json_object_get(j, "detail")), "Too many \xe2\x82\xac: \"a\xef\xbf\xbd\".");
+}
+
+static void test_no_header_comes_from_a_value(void **state) {
+        Fixture *f = *state;
+        const char *text = ask(f, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+
+        assert_status(text, 200);
+        assert_has(text, "\r\nX-Echo: yes\r\n");
+        assert_null(strcasestr(text, "X-Injected"));
+        assert_null(strcasestr(text, "X-Evil"));
+}
+
+static void test_request_ids(void **state) {
+        static const char *const kept[] = { "a", "A-Z_0.9:/+=" };
+        static const char *const made[] = { "a b", "a\"b", "a,b", "\xc3\xa9", "a<b" };
+        Fixture *f = *state;
+        char header[256];
+
+        for (size_t i = 0; i < ELEMENTSOF(kept); i++) {
+                (void) snprintf(header, sizeof header, "X-Request-Id: %s\r\n", kept[i]);
+                assert_has(get(f, "/open", header), header);
+                assert_has(get(f, "/nowhere", header), header);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(made); i++) {
+                (void) snprintf(header, sizeof header, "X-Request-Id: %s\r\n", made[i]);
+                const char *text = get(f, "/open", header);
+                assert_null(strstr(text, header));
+                assert_has(text, "\r\nX-Request-Id: ");
+        }
+        (void) snprintf(header, sizeof header, "X-Request-Id: %0129d\r\n", 7);
+        assert_null(strstr(get(f, "/open", header), header));
+}
+
+/* --- keys --- */
+
+static void test_keys(void **state) {
+        static const char *const good[] = { "Authorization: Bearer sesame\r\n", "authorization: bearer sesame\r\n",
+                "X-API-Key: sesame\r\n", "Authorization: Basic eDp5\r\nX-API-Key: sesame\r\n" };
+        static const char *const bad[] = { "", "Authorization:\r\n", "Authorization: Bearer\r\n",
+                "Authorization: Bearer \r\n", "Authorization: sesame\r\n", "Authorization: Basic sesame\r\n",
+                "Authorization: Bearer sesam\r\n", "Authorization: Bearer sesamee\r\n",
+                "Authorization: Bearer  sesame\r\n", "X-API-Key: SESAME\r\n", "Api-Key: sesame\r\n",
+                "Authorization: Bearer wrong\r\nX-API-Key: sesame\r\n" };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(good); i++)
+                assert_string_equal(body_of(get(f, "/owner", good[i])), "ali");
+        unsigned before = f->routes.n_calls;
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                const char *text = get(f, "/owner", bad[i]);
+                assert_problem(text, 401, NULL);
+                assert_has(text, "\r\nWWW-Authenticate: Bearer\r\n");
+        }
+        assert_int_equal(f->routes.n_calls, before);
+}
+
+static void test_two_keys(void **state) {
+        Fixture *f = *state;
+
+        assert_problem(get(f, "/owner", "Authorization: Bearer sesame\r\nAuthorization: Bearer sesame\r\n"), 400,
+                "Authorization");
+        assert_closes(f, &f->clients[0]);
+        send_text(&f->clients[1], "GET /owner HTTP/1.1\r\nHost: a\r\nX-API-Key: x\r\nX-API-Key: sesame\r\n\r\n");
+        assert_problem(next_answer(f, &f->clients[1]), 400, "Authorization");
+        assert_int_equal(f->routes.n_calls, 0);
+}
+
+static void test_the_key_comes_before_the_body(void **state) {
+        Fixture *f = *state;
+
+        /* the body never comes */
+        assert_problem(ask(f, "POST /locked HTTP/1.1\r\nHost: a\r\nContent-Length: 500\r\n\r\n"), 401, NULL);
+}
+
+/* --- bodies --- */
+
+static void test_bodies(void **state) {
+        Fixture *f = *state;
+        char text[2048];
+
+        assert_string_equal(
+                body_of(ask(f, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")), "hello");
+        assert_string_equal(body_of(ask(f, "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                           "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n")),
+                "hello");
+        assert_string_equal(body_of(ask(f, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n")), "");
+        assert_string_equal(body_of(ask(f, "POST /echo HTTP/1.1\r\nHost: a\r\n\r\n")), "");
+        (void) snprintf(text, sizeof text, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n%01000d", 7);
+        assert_int_equal(strlen(body_of(ask(f, text))), 1000);
+}
+
+static void test_bodies_in_pieces(void **state) {
+        static const char request[] = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello";
+        Fixture *f = *state;
+
+        for (size_t i = 0; i + 1 < sizeof request - 1; i++) {
+                send_bytes(&f->clients[0], request + i, 1);
+                run_ready(f->event);
+        }
+        send_bytes(&f->clients[0], request + sizeof request - 2, 1);
+        assert_string_equal(body_of(next_answer(f, &f->clients[0])), "hello");
+}
+
+static void test_bodies_that_are_too_large(void **state) {
+        Fixture *f = *state;
+        Client *c = &f->clients[1];
+
+        /* told before it comes */
+        assert_problem(ask(f, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n"), 413, "body");
+        assert_closes(f, &f->clients[0]);
+        send_text(c, "PUT /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 18446744073709551615\r\n\r\n");
+        assert_problem(next_answer(f, c), 413, "body");
+        /* found out while it comes */
+        c = &f->clients[2];
+        send_text(c, "PUT /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n");
+        run_ready(f->event);
+        send_text(c, "3\r\nabc\r\n0\r\n\r\n");
+        assert_problem(next_answer(f, c), 413, "body");
+        assert_int_equal(f->routes.n_calls, 0);
+}
+
+static void test_a_body_where_none_belongs(void **state) {
+        Fixture *f = *state;
+
+        assert_problem(ask(f, "GET /open HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"), 413, "body");
+}
+
+static void test_body_as_it_comes(void **state) {
+        Fixture *f = *state;
+        Client *c = &f->clients[0];
+
+        f->routes.hold = true;
+        send_text(c, "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234567");
+        RUN_UNTIL(f->event, f->routes.held);
+        assert_int_equal(f->routes.n_body, 4);
+        run_ready(f->event);
+        assert_int_equal(f->routes.n_body, 4); /* not before it is woken */
+        f->routes.hold = false;
+        http_body_wake(f->routes.held);
+        send_text(c, "89");
+        const char *text = next_answer(f, c);
+        assert_string_equal(body_of(text), "10");
+        assert_int_equal(f->routes.n_cancelled, 0);
+}
+
+static void test_leaving_while_the_body_is_held(void **state) {
+        Fixture *f = *state;
+
+        f->routes.hold = true;
+        send_text(&f->clients[0], "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234567");
+        RUN_UNTIL(f->event, f->routes.held);
+        f->clients[0].fd = fd_close(f->clients[0].fd);
+        RUN_UNTIL(f->event, f->routes.n_cancelled == 1);
+        RUN_UNTIL(f->event, http_server_n_busy(f->routes.server) == 0);
+}
+
+/* --- answers that come later --- */
+
+static void answer_waiting(Fixture *f, const char *text) {
+        HttpRequest *r = f->routes.waiting;
+
+        assert_non_null(r);
+        f->routes.waiting = NULL;
+        http_answer_text(r, 200, "text/plain", strdup(text));
+}
+
+static void test_an_answer_that_comes_later(void **state) {
+        Fixture *f = *state;
+        Client *c = &f->clients[0];
+
+        send_text(c, "GET /later HTTP/1.1\r\nHost: a\r\n\r\nGET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+        RUN_UNTIL(f->event, f->routes.waiting);
+        run_ready(f->event);
+        take(c);
+        assert_int_equal(c->used, 0); /* the one behind it waits too */
+        send_text(&f->clients[1], "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_status(next_answer(f, &f->clients[1]), 200); /* others do not */
+        answer_waiting(f, "later");
+        assert_string_equal(body_of(next_answer(f, c)), "later");
+        assert_string_equal(body_of(next_answer(f, c)), "open");
+        assert_int_equal(f->routes.n_cancelled, 0);
+}
+
+static void test_clients_that_leave(void **state) {
+        Fixture *f = *state;
+
+        for (unsigned i = 0; i < 3; i++) {
+                Client *c = &f->clients[i];
+                send_text(c, "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+                RUN_UNTIL(f->event, f->routes.waiting);
+                if (i == 0)
+                        c->fd = fd_close(c->fd);
+                else
+                        assert_int_equal(shutdown(c->fd, i == 1 ? SHUT_WR : SHUT_RDWR), 0);
+                RUN_UNTIL(f->event, f->routes.n_cancelled == i + 1);
+                assert_null(f->routes.waiting);
+        }
+        RUN_UNTIL(f->event, http_server_n_busy(f->routes.server) == 0);
+}
+
+static void test_the_server_ends_first(void **state) {
+        Fixture *f = *state;
+
+        send_text(&f->clients[0], "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+        f->routes.hold = true;
+        send_text(&f->clients[1], "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234567");
+        RUN_UNTIL(f->event, f->routes.waiting && f->routes.held);
+        send_text(&f->clients[2], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123");
+        run_ready(f->event);
+        f->routes.server = http_server_free(f->routes.server);
+        assert_int_equal(f->routes.n_cancelled, 2);
+        assert_closes(f, &f->clients[0]);
+        assert_closes(f, &f->clients[1]);
+        assert_closes(f, &f->clients[2]);
+}
+
+static void test_an_answer_in_pieces(void **state) {
+        Fixture *f = *state;
+
+        f->routes.n_flow = 100000;
+        const char *text = get(f, "/flow", "");
+        assert_status(text, 200);
+        size_t n = 0;
+        for (const char *p = body_of(text); *p; p++)
+                n += *p == 'x';
+        assert_int_equal(n, 100000);
+        assert_string_equal(body_of(get(f, "/open", "")), "open");
+}
+
+static void test_leaving_within_an_answer(void **state) {
+        Fixture *f = *state;
+
+        f->routes.n_flow = 100 * MIB;
+        send_text(&f->clients[0], "GET /flow HTTP/1.1\r\nHost: a\r\n\r\n");
+        RUN_UNTIL(f->event, f->routes.n_flow < 100 * MIB);
+        run_ready(f->event);
+        assert_true(f->routes.n_flow > 90 * MIB); /* who does not read is not written to for ever */
+        f->clients[0].fd = fd_close(f->clients[0].fd);
+        RUN_UNTIL(f->event, http_server_n_busy(f->routes.server) == 0);
+        assert_int_equal(f->routes.n_cancelled, 1);
+}
+
+/* --- many, slow and stuck ones --- */
+
+static void test_the_longest_idle_makes_room(void **state) {
+        Fixture *f = *state;
+        Client more[8];
+
+        (void) get(f, "/open", "");
+        send_text(&f->clients[1], "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+        RUN_UNTIL(f->event, f->routes.waiting);
+        for (unsigned i = 0; i < 8; i++) {
+                more[i] = (Client){ .fd = http_routes_connect(&f->routes) };
+                send_text(&more[i], "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+                assert_status(next_answer(f, &more[i]), 200);
+        }
+        assert_closes(f, &f->clients[0]);
+        answer_waiting(f, "x"); /* who is being served stays */
+        assert_status(next_answer(f, &f->clients[1]), 200);
+        for (unsigned i = 0; i < 8; i++)
+                (void) close(more[i].fd);
+        RUN_UNTIL(f->event, http_server_counters(f->routes.server)->connections <= 2);
+        assert_int_equal(http_server_n_busy(f->routes.server), 0);
+}
+
+static void test_no_room_at_all(void **state) {
+        Fixture *f = *state;
+        Client more;
+
+        http_server_configure(f->routes.server, 1000, 3);
+        run_ready(f->event);
+        f->routes.hold = true;
+        send_text(&f->clients[0], "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+        send_text(&f->clients[1], "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234567");
+        send_text(&f->clients[2], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123");
+        RUN_UNTIL(f->event, f->routes.waiting && f->routes.held);
+        run_ready(f->event);
+        more = (Client){ .fd = http_routes_connect(&f->routes) };
+        assert_closes(f, &more);
+        assert_int_equal(http_server_counters(f->routes.server)->refused, 1);
+        (void) close(more.fd);
+        answer_waiting(f, "x");
+        assert_status(next_answer(f, &f->clients[0]), 200);
+}
+
+static void test_heads_that_do_not_come(void **state) {
+        Fixture *f = *state;
+
+        send_text(&f->clients[0], "GET /open HTTP/1.1\r\nHost: a\r\nX: ");
+        run_ready(f->event);
+        clock_shift_for_test(11 * USEC_PER_SEC);
+        assert_closes(f, &f->clients[0]);
+        assert_closes(f, &f->clients[1]); /* nothing at all */
+        assert_int_equal(f->routes.n_calls, 0);
+}
+
+static void test_connections_that_are_idle(void **state) {
+        Fixture *f = *state;
+
+        (void) get(f, "/open", "");
+        clock_shift_for_test(60 * USEC_PER_SEC);
+        assert_string_equal(body_of(get(f, "/open", "")), "open");
+        clock_shift_for_test((60 + 76) * USEC_PER_SEC);
+        assert_closes(f, &f->clients[0]);
+}
+
+static void test_bodies_that_do_not_come(void **state) {
+        Fixture *f = *state;
+
+        send_text(&f->clients[0],
+                "POST /echo HTTP/1.1\r\nHost: a\r\nX-Request-Id: slow\r\nContent-Length: 10\r\n\r\n0123");
+        run_ready(f->event);
+        clock_shift_for_test(31 * USEC_PER_SEC);
+        const char *text = next_answer(f, &f->clients[0]);
+        assert_problem(text, 408, NULL);
+        assert_has(text, "\r\nX-Request-Id: slow\r\n");
+        assert_closes(f, &f->clients[0]);
+        RUN_UNTIL(f->event, http_server_n_busy(f->routes.server) == 0);
+        assert_int_equal(f->routes.n_calls, 0);
+}
+
+static void test_who_is_waited_for_is_not_late(void **state) {
+        Fixture *f = *state;
+
+        send_text(&f->clients[0], "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
+        RUN_UNTIL(f->event, f->routes.waiting);
+        clock_shift_for_test(3600 * USEC_PER_SEC);
+        assert_closes(f, &f->clients[1]); /* a tick has passed */
+        answer_waiting(f, "after an hour");
+        assert_string_equal(body_of(next_answer(f, &f->clients[0])), "after an hour");
+}
+
+static void test_a_line_of_a_chunk_without_an_end(void **state) {
+        Fixture *f = *state;
+        static char line[40000];
+
+        memset(line, 'a', sizeof line);
+        send_text(&f->clients[0], "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;");
+        send_bytes(&f->clients[0], line, sizeof line);
+        for (unsigned i = 0; i < 3; i++) { /* others are served meanwhile */
+                send_text(&f->clients[1], "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+                assert_status(next_answer(f, &f->clients[1]), 200);
+        }
+        clock_shift_for_test(2 * USEC_PER_SEC);
+        assert_closes(f, &f->clients[0]);
+        RUN_UNTIL(f->event, http_server_n_busy(f->routes.server) == 0);
+        send_text(&f->clients[1], "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_status(next_answer(f, &f->clients[1]), 200);
+}
+
+/* --- what may mean several things --- */
+
+static void test_unclear_heads(void **state) {
+        static const char *const heads[] = {
+                "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
+                "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                "Transfer-Encoding: chunked, identity\r\n",
+                "Transfer-Encoding: identity\r\n",
+                "Transfer-Encoding: xchunked\r\n",
+                "Transfer-Encoding : chunked\r\nContent-Length: 4\r\n",
+                "Transfer-Encoding:\r\n chunked\r\nContent-Length: 4\r\n",
+                "X: y\r\n Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+                "X: y\rTransfer-Encoding: chunked\r\nContent-Length: 4\r\n",
+                "Content-Length: 4\r\nContent-Length: 4\r\n",
+                "Content-Length: 4\r\nContent-Length: 0\r\n",
+                "Content-Length:\r\n 4\r\n",
+                "X Y: z\r\nContent-Length: 4\r\n",
+                "X\x01Y: z\r\nContent-Length: 4\r\n",
+                "X: \x7f\r\nContent-Length: 4\r\n",
+                "Host: b\r\nContent-Length: 4\r\n",
+        };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(heads); i++) {
+                Client *c = &f->clients[0];
+                char text[512];
+                (void) fd_close(c->fd);
+                *c = (Client){ .fd = http_routes_connect(&f->routes) };
+                (void) snprintf(text, sizeof text,
+                        "POST /echo HTTP/1.1\r\nHost: a\r\n%s\r\n0\r\n\r\nGET /open HTTP/1.1\r\nHost: a\r\n\r\n",
+                        heads[i]);
+                send_text(c, text);
+                assert_closes(f, c);
+                if (strstr(c->text, "HTTP/1.1 2") || !strstr(c->text, "HTTP/1.1 400"))
+                        fail_msg("%s: %s", heads[i], c->text);
+        }
+        assert_int_equal(f->routes.n_calls, 0);
+}
+
+static void test_chunks_in_http_1_0(void **state) {
+        Fixture *f = *state;
+
+        assert_problem(ask(f, "POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
+                              "0\r\n\r\n"),
+                400, "Content-Length");
+        assert_closes(f, &f->clients[0]);
+}
+
+int main(void) {
+        const struct CMUnitTest tests[] = {
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+                TEST(test_routes),
+                TEST(test_paths_that_are_none),
+                TEST(test_escapes_that_are_none),
+                TEST(test_arguments),
+                TEST(test_methods),
+                TEST(test_head_has_no_body),
+                TEST(test_a_refusal_keeps_the_connection),
+                TEST(test_problem),
+                TEST(test_no_header_comes_from_a_value),
+                TEST(test_request_ids),
+                TEST(test_keys),
+                TEST(test_two_keys),
+                TEST(test_the_key_comes_before_the_body),
+                TEST(test_bodies),
+                TEST(test_bodies_in_pieces),
+                TEST(test_bodies_that_are_too_large),
+                TEST(test_a_body_where_none_belongs),
+                TEST(test_body_as_it_comes),
+                TEST(test_leaving_while_the_body_is_held),
+                TEST(test_an_answer_that_comes_later),
+                TEST(test_clients_that_leave),
+                TEST(test_the_server_ends_first),
+                TEST(test_an_answer_in_pieces),
+                TEST(test_leaving_within_an_answer),
+                TEST(test_the_longest_idle_makes_room),
+                TEST(test_no_room_at_all),
+                TEST(test_heads_that_do_not_come),
+                TEST(test_connections_that_are_idle),
+                TEST(test_bodies_that_do_not_come),
+                TEST(test_who_is_waited_for_is_not_late),
+                TEST(test_a_line_of_a_chunk_without_an_end),
+                TEST(test_unclear_heads),
+                TEST(test_chunks_in_http_1_0),
+        };
+        return cmocka_run_group_tests(tests, NULL, NULL);
+}
