@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include "unit.h"
+#include "http-fixture.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -7,147 +7,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-#include "fake-backend.h"
-#include "http-routes.h"
-#include "spec/json.h"
-
-typedef struct Client {
-        int fd; /* owned */
-        char text[256 * 1024];
-        size_t used;
-        bool closed;
-} Client;
-
-typedef struct Fixture {
-        sd_event *event;
-        HttpRoutes routes;
-        Client clients[3];
-} Fixture;
-
-static int setup(void **state) {
-        Fixture *f = calloc(1, sizeof *f);
-
-        clock_shift_for_test(0);
-        if (!f || sd_event_new(&f->event) < 0)
-                return -1;
-        http_routes_start(&f->routes, f->event, 8);
-        for (size_t i = 0; i < ELEMENTSOF(f->clients); i++)
-                f->clients[i].fd = http_routes_connect(&f->routes);
-        *state = f;
-        return 0;
-}
-
-static int teardown(void **state) {
-        Fixture *f = *state;
-
-        for (size_t i = 0; i < ELEMENTSOF(f->clients); i++)
-                (void) fd_close(f->clients[i].fd);
-        http_routes_stop(&f->routes);
-        f->event = sd_event_unref(f->event);
-        free(f);
-        clock_shift_for_test(0);
-        return 0;
-}
-
-/* --- a client --- */
-
-static void send_bytes(Client *c, const char *data, size_t size) {
-        assert_int_equal(send(c->fd, data, size, MSG_NOSIGNAL), size);
-}
-
-static void send_text(Client *c, const char *text) {
-        send_bytes(c, text, strlen(text));
-}
-
-static void take(Client *c) {
-        ssize_t n = recv(c->fd, c->text + c->used, sizeof c->text - 1 - c->used, MSG_DONTWAIT);
-
-        if (n == 0 || (n < 0 && errno != EAGAIN))
-                c->closed = true;
-        if (n > 0)
-                c->used += (size_t) n;
-        c->text[c->used] = '\0';
-}
-
-/* How long the first answer is, 0 when it is not there in full. */
-static size_t whole(const Client *c) {
-        const char *end = strstr(c->text, "\r\n\r\n"), *length = strcasestr(c->text, "\r\nContent-Length: ");
-
-        if (!end)
-                return 0;
-        size_t head = (size_t) (end + 4 - c->text);
-        if (length && length < end)
-                head += strtoul(length + 18, NULL, 10);
-        else if (strcasestr(c->text, "\r\nTransfer-Encoding: chunked")) {
-                const char *last = memmem(c->text, c->used, "\r\n0\r\n\r\n", 7);
-                return last ? (size_t) (last + 7 - c->text) : 0;
-        }
-        return c->used >= head ? head : 0;
-}
-
-static char answer[256 * 1024];
-
-/* The next answer, or "" when the connection ends without one. */
-static const char *next_answer(Fixture *f, Client *c) {
-        RUN_UNTIL(f->event, (take(c), whole(c) > 0 || c->closed));
-        size_t n = whole(c);
-        memcpy(answer, c->text, n);
-        answer[n] = '\0';
-        memmove(c->text, c->text + n, c->used - n + 1);
-        c->used -= n;
-        return answer;
-}
-
-static const char *ask(Fixture *f, const char *request) {
-        send_text(&f->clients[0], request);
-        return next_answer(f, &f->clients[0]);
-}
-
-static const char *get(Fixture *f, const char *path, const char *headers) {
-        char text[2048];
-
-        (void) snprintf(text, sizeof text, "GET %s HTTP/1.1\r\nHost: a\r\n%s\r\n", path, headers);
-        return ask(f, text);
-}
-
-static void assert_status(const char *text, unsigned status) {
-        char wanted[32];
-
-        (void) snprintf(wanted, sizeof wanted, "HTTP/1.1 %u ", status);
-        if (strncmp(text, wanted, strlen(wanted)) != 0)
-                fail_msg("not %u: %.200s", status, text);
-}
-
-static void assert_has(const char *text, const char *wanted) {
-        if (!strstr(text, wanted))
-                fail_msg("no \"%s\" in: %s", wanted, text);
-}
-
-static const char *body_of(const char *text) {
-        return strstr(text, "\r\n\r\n") + 4;
-}
-
-static json_t *problem_of(const char *text) {
-        assert_has(text, "Content-Type: application/problem+json\r\n");
-        json_t *j = json_loads(body_of(text), JSON_REJECT_DUPLICATES, NULL);
-        assert_non_null(j);
-        assert_string_equal(json_string_value(json_object_get(j, "type")), "about:blank");
-        assert_true(json_is_string(json_object_get(j, "title")));
-        assert_true(json_is_string(json_object_get(j, "detail")));
-        assert_int_equal(json_integer_value(json_object_get(j, "status")), strtol(text + 9, NULL, 10));
-        return j;
-}
-
-static void assert_problem(const char *text, unsigned status, const char *field) {
-        assert_status(text, status);
-        _cleanup_json_ json_t *j = problem_of(text);
-        if (field)
-                assert_string_equal(json_string_value(json_object_get(j, "field")), field);
-}
-
-static void assert_closes(Fixture *f, Client *c) {
-        RUN_UNTIL(f->event, (take(c), c->closed));
-}
 
 /* --- routes --- */
 
@@ -399,14 +258,6 @@ static void test_leaving_while_the_body_is_held(void **state) {
 
 /* --- answers that come later --- */
 
-static void answer_waiting(Fixture *f, const char *text) {
-        HttpRequest *r = f->routes.waiting;
-
-        assert_non_null(r);
-        f->routes.waiting = NULL;
-        http_answer_text(r, 200, "text/plain", strdup(text));
-}
-
 static void test_an_answer_that_comes_later(void **state) {
         Fixture *f = *state;
         Client *c = &f->clients[0];
@@ -483,166 +334,8 @@ static void test_leaving_within_an_answer(void **state) {
         assert_int_equal(f->routes.n_cancelled, 1);
 }
 
-/* --- many, slow and stuck ones --- */
-
-static void test_the_longest_idle_makes_room(void **state) {
-        Fixture *f = *state;
-        Client more[8];
-
-        (void) get(f, "/open", "");
-        send_text(&f->clients[1], "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-        RUN_UNTIL(f->event, f->routes.waiting);
-        for (unsigned i = 0; i < 8; i++) {
-                more[i] = (Client){ .fd = http_routes_connect(&f->routes) };
-                send_text(&more[i], "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
-                assert_status(next_answer(f, &more[i]), 200);
-        }
-        assert_closes(f, &f->clients[0]);
-        answer_waiting(f, "x"); /* who is being served stays */
-        assert_status(next_answer(f, &f->clients[1]), 200);
-        for (unsigned i = 0; i < 8; i++)
-                (void) close(more[i].fd);
-        RUN_UNTIL(f->event, http_server_counters(f->routes.server)->connections <= 2);
-        assert_int_equal(http_server_n_busy(f->routes.server), 0);
-}
-
-static void test_no_room_at_all(void **state) {
-        Fixture *f = *state;
-        Client more;
-
-        http_server_configure(f->routes.server, 1000, 3);
-        run_ready(f->event);
-        f->routes.hold = true;
-        send_text(&f->clients[0], "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-        send_text(&f->clients[1], "POST /stream HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n01234567");
-        send_text(&f->clients[2], "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\n0123");
-        RUN_UNTIL(f->event, f->routes.waiting && f->routes.held);
-        run_ready(f->event);
-        more = (Client){ .fd = http_routes_connect(&f->routes) };
-        assert_closes(f, &more);
-        assert_int_equal(http_server_counters(f->routes.server)->refused, 1);
-        (void) close(more.fd);
-        answer_waiting(f, "x");
-        assert_status(next_answer(f, &f->clients[0]), 200);
-}
-
-static void test_heads_that_do_not_come(void **state) {
-        Fixture *f = *state;
-
-        send_text(&f->clients[0], "GET /open HTTP/1.1\r\nHost: a\r\nX: ");
-        run_ready(f->event);
-        clock_shift_for_test(11 * USEC_PER_SEC);
-        assert_closes(f, &f->clients[0]);
-        assert_closes(f, &f->clients[1]); /* nothing at all */
-        assert_int_equal(f->routes.n_calls, 0);
-}
-
-static void test_connections_that_are_idle(void **state) {
-        Fixture *f = *state;
-
-        (void) get(f, "/open", "");
-        clock_shift_for_test(60 * USEC_PER_SEC);
-        assert_string_equal(body_of(get(f, "/open", "")), "open");
-        clock_shift_for_test((60 + 76) * USEC_PER_SEC);
-        assert_closes(f, &f->clients[0]);
-}
-
-static void test_bodies_that_do_not_come(void **state) {
-        Fixture *f = *state;
-
-        send_text(&f->clients[0],
-                "POST /echo HTTP/1.1\r\nHost: a\r\nX-Request-Id: slow\r\nContent-Length: 10\r\n\r\n0123");
-        run_ready(f->event);
-        clock_shift_for_test(31 * USEC_PER_SEC);
-        const char *text = next_answer(f, &f->clients[0]);
-        assert_problem(text, 408, NULL);
-        assert_has(text, "\r\nX-Request-Id: slow\r\n");
-        assert_closes(f, &f->clients[0]);
-        RUN_UNTIL(f->event, http_server_n_busy(f->routes.server) == 0);
-        assert_int_equal(f->routes.n_calls, 0);
-}
-
-static void test_who_is_waited_for_is_not_late(void **state) {
-        Fixture *f = *state;
-
-        send_text(&f->clients[0], "GET /later HTTP/1.1\r\nHost: a\r\n\r\n");
-        RUN_UNTIL(f->event, f->routes.waiting);
-        clock_shift_for_test(3600 * USEC_PER_SEC);
-        assert_closes(f, &f->clients[1]); /* a tick has passed */
-        answer_waiting(f, "after an hour");
-        assert_string_equal(body_of(next_answer(f, &f->clients[0])), "after an hour");
-}
-
-static void test_a_line_of_a_chunk_without_an_end(void **state) {
-        Fixture *f = *state;
-        static char line[40000];
-
-        memset(line, 'a', sizeof line);
-        send_text(&f->clients[0], "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;");
-        send_bytes(&f->clients[0], line, sizeof line);
-        for (unsigned i = 0; i < 3; i++) { /* others are served meanwhile */
-                send_text(&f->clients[1], "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
-                assert_status(next_answer(f, &f->clients[1]), 200);
-        }
-        clock_shift_for_test(2 * USEC_PER_SEC);
-        assert_closes(f, &f->clients[0]);
-        RUN_UNTIL(f->event, http_server_n_busy(f->routes.server) == 0);
-        send_text(&f->clients[1], "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_status(next_answer(f, &f->clients[1]), 200);
-}
-
-/* --- what may mean several things --- */
-
-static void test_unclear_heads(void **state) {
-        static const char *const heads[] = {
-                "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n",
-                "Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
-                "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
-                "Transfer-Encoding: chunked, identity\r\n",
-                "Transfer-Encoding: identity\r\n",
-                "Transfer-Encoding: xchunked\r\n",
-                "Transfer-Encoding : chunked\r\nContent-Length: 4\r\n",
-                "Transfer-Encoding:\r\n chunked\r\nContent-Length: 4\r\n",
-                "X: y\r\n Transfer-Encoding: chunked\r\nContent-Length: 4\r\n",
-                "X: y\rTransfer-Encoding: chunked\r\nContent-Length: 4\r\n",
-                "Content-Length: 4\r\nContent-Length: 4\r\n",
-                "Content-Length: 4\r\nContent-Length: 0\r\n",
-                "Content-Length:\r\n 4\r\n",
-                "X Y: z\r\nContent-Length: 4\r\n",
-                "X\x01Y: z\r\nContent-Length: 4\r\n",
-                "X: \x7f\r\nContent-Length: 4\r\n",
-                "Host: b\r\nContent-Length: 4\r\n",
-        };
-        Fixture *f = *state;
-
-        for (size_t i = 0; i < ELEMENTSOF(heads); i++) {
-                Client *c = &f->clients[0];
-                char text[512];
-                (void) fd_close(c->fd);
-                *c = (Client){ .fd = http_routes_connect(&f->routes) };
-                (void) snprintf(text, sizeof text,
-                        "POST /echo HTTP/1.1\r\nHost: a\r\n%s\r\n0\r\n\r\nGET /open HTTP/1.1\r\nHost: a\r\n\r\n",
-                        heads[i]);
-                send_text(c, text);
-                assert_closes(f, c);
-                if (strstr(c->text, "HTTP/1.1 2") || !strstr(c->text, "HTTP/1.1 400"))
-                        fail_msg("%s: %s", heads[i], c->text);
-        }
-        assert_int_equal(f->routes.n_calls, 0);
-}
-
-static void test_chunks_in_http_1_0(void **state) {
-        Fixture *f = *state;
-
-        assert_problem(ask(f, "POST /echo HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n"
-                              "0\r\n\r\n"),
-                400, "Content-Length");
-        assert_closes(f, &f->clients[0]);
-}
-
 int main(void) {
         const struct CMUnitTest tests[] = {
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
                 TEST(test_routes),
                 TEST(test_paths_that_are_none),
                 TEST(test_escapes_that_are_none),
@@ -667,15 +360,6 @@ int main(void) {
                 TEST(test_the_server_ends_first),
                 TEST(test_an_answer_in_pieces),
                 TEST(test_leaving_within_an_answer),
-                TEST(test_the_longest_idle_makes_room),
-                TEST(test_no_room_at_all),
-                TEST(test_heads_that_do_not_come),
-                TEST(test_connections_that_are_idle),
-                TEST(test_bodies_that_do_not_come),
-                TEST(test_who_is_waited_for_is_not_late),
-                TEST(test_a_line_of_a_chunk_without_an_end),
-                TEST(test_unclear_heads),
-                TEST(test_chunks_in_http_1_0),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
