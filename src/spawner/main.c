@@ -84,6 +84,11 @@ static int run(Spawner *s, const char *worker, int socket_fd, bool standalone) {
                 r = prepare_standalone(worker, &s->userns, &s->cgroup);
                 if (r < 0)
                         return EXIT_FAILURE;
+                /* newuidmap(1) was the last that needed any */
+                if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) {
+                        spawner_log(LOG_ERR, "Cannot forbid new privileges: %s", strerror(errno));
+                        return EXIT_FAILURE;
+                }
         } else {
                 r = take_descriptors(s);
                 if (r < 0) {
