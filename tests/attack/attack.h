@@ -28,7 +28,7 @@ typedef enum AttackKind {
         ATTACK_HEIR,
         /* the detail of each of several new sandboxes has to differ */
         ATTACK_DIFFER,
-        /* the runner judges, see run.c */
+        /* the runner judges, see kinds.c */
         ATTACK_OUTSIDE,
 } AttackKind;
 
