@@ -217,11 +217,11 @@ static void coordinator_done(Coordinator *c) {
                 end_jobs(c);
                 c->server = http_server_free(c->server);
         }
-        c->fleet = fleet_free(c->fleet);
         c->revocations = revocations_free(c->revocations);
+        c->sessions = sessions_free(c->sessions);
+        c->fleet = fleet_free(c->fleet);
         records_end(c);
         c->store = store_free(c->store);
-        c->sessions = sessions_free(c->sessions);
         c->fetcher = fetcher_free(c->fetcher);
         c->tick = sd_event_source_disable_unref(c->tick);
         c->deadline_source = sd_event_source_disable_unref(c->deadline_source);

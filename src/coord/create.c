@@ -31,7 +31,6 @@ static Create *create_free(Create *x) {
         free(x);
         return NULL;
 }
-DEFINE_CLEANUP(Create, create_free);
 
 void create_fail(Create *x, Error *error, int result) {
         HttpRequest *r = x->request;

@@ -77,6 +77,8 @@ void exchange_on_worker_lost(WorkerWaiter *w) {
 static size_t take_answer(Exchange *x, char *buf, size_t size) {
         size_t n = MIN(size, x->answer_used - x->answer_sent);
 
+        if (n == 0)
+                return 0;
         memcpy(buf, x->answer + x->answer_sent, n);
         x->answer_sent += n;
         if (x->answer_sent == x->answer_used)

@@ -150,7 +150,9 @@ def slow_reader(lab):
     # and goes on when it is read
     got = 0
     while got < 50000000:
-        got += len(streams[0].recv(1 << 20))
+        piece = len(streams[0].recv(1 << 20))
+        check(piece, f"it ends after {got}")
+        got += piece
     check(c.memory_kib() - before < 4096, "memory grows while it is read")
     for s in streams:
         s.close()
@@ -280,7 +282,9 @@ def websocket(lab):
         sending = pool.submit(s.sendall, big)
         got = 0
         while got < len(big):
-            got += len(s.recv(1 << 20))
+            piece = len(s.recv(1 << 20))
+            check(piece, f"it ends after {got}")
+            got += piece
         sending.result()
     s.close()
     until(5, lambda: state.get("ended"), "the worker notices the end")
@@ -315,7 +319,9 @@ def many_streams(lab):
     for s in streams:
         data = s.recv(1000)
         while b"hello" not in data:
-            data += s.recv(1000)
+            piece = s.recv(1000)
+            check(piece, "nothing comes")
+            data += piece
     grown = c.memory_kib() - before
     check(grown < 50 * n, f"{grown} KiB more memory for {n} streams")
     for s in streams:
