@@ -95,6 +95,9 @@ json_t *exec_describe(const Exec *e) {
 }
 
 int exec_signal_parse(const json_t *value, int *ret, Error *error) {
+        if (!json_is_integer(value) && !json_is_string(value))
+                return error_set_field(
+                        error, ERROR_MALFORMED, "signal", NULL, "\"signal\" has to be a string or a whole number.");
         if (json_is_integer(value) && json_integer_value(value) >= 1 && json_integer_value(value) <= SIGRTMAX) {
                 *ret = (int) json_integer_value(value);
                 return 0;
