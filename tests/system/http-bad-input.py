@@ -15,7 +15,7 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-from http_input import access, load, values, wire  # noqa: E402,F401 they register their cases
+from http_input import access, load, resources, values, wire  # noqa: E402,F401 they register their cases
 from http_input.client import CASES, Server  # noqa: E402
 
 

@@ -94,7 +94,7 @@ class Connection:
         if a.status == 100:
             return a
         length = a.get("Content-Length")
-        if method == "HEAD" or a.status in (204, 304):
+        if method == "HEAD" or a.status in (101, 204, 304):
             return a
         if a.get("Transfer-Encoding"):
             a.body = self.chunks()
