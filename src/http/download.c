@@ -122,6 +122,24 @@ static unsigned choose_range(Download *d, const FileRecord *node, const char *ta
         return 0;
 }
 
+/* Is all of it there? */
+static bool answer_whole(Download *d, unsigned status) {
+        size_t offset, length;
+        void *memory = operation_take_rest(d->operation, &offset, &length);
+
+        if (!memory)
+                return false;
+        if (length == d->left)
+                http_answer_memory(d->request, status, "application/octet-stream", memory, offset, length);
+        else {
+                Error error = { 0 };
+                free(memory);
+                http_answer_error(d->request, &error, -EIO);
+        }
+        download_free(d);
+        return true;
+}
+
 static void begin(Download *d, const FileRecord *node) {
         HttpRequest *r = d->request;
         FileRange range = { .length = node->size };
@@ -152,6 +170,8 @@ static void begin(Download *d, const FileRecord *node) {
         d->left = range.length;
         if (d->left > WIDE_FROM || d->unknown)
                 operation_widen(d->operation);
+        if (answer_whole(d, status))
+                return;
         d->begun = true;
         if (d->left > WIDE_FROM)
                 http_stream_block(r, BLOCK);
@@ -207,6 +227,7 @@ void http_file_get(HttpRequest *r, void *userdata) {
         Download *d = calloc(1, sizeof *d);
         OperationSpec spec = {
                 .argv = argv,
+                .quick = !asks,
                 .input = asks,
                 .patience = FILE_PATIENCE_USEC,
                 .handlers = &handlers,

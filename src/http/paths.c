@@ -162,10 +162,15 @@ static void on_ended(Operation *o, void *userdata) {
 
 static const OperationHandlers task_handlers = { .readable = on_readable, .ended = on_ended };
 
-/* @path: that the answer, a NODE, is about. */
+/* @path: that the answer, a NODE, is about. @patience: 0 for what is quick. */
 static void start(HttpRequest *r, Session *s, const char *const *argv, const char *path, const char *shown,
         bool with_created, usec_t patience) {
-        OperationSpec spec = { .argv = argv, .patience = patience, .handlers = &task_handlers };
+        OperationSpec spec = {
+                .argv = argv,
+                .quick = patience == 0,
+                .patience = MAX(patience, FILE_PATIENCE_USEC),
+                .handlers = &task_handlers,
+        };
         Task *t = calloc(1, sizeof *t);
         Error error = { 0 };
         const FileRecord *record;
@@ -203,7 +208,7 @@ void http_file_stat(HttpRequest *r, void *userdata) {
         if (!path || !http_switch(r, "follow", &follow))
                 return;
         const char *argv[] = { "stat", path, follow ? "follow" : "link", NULL };
-        start(r, s, argv, path, path, false, FILE_PATIENCE_USEC);
+        start(r, s, argv, path, path, false, 0);
 }
 
 void http_file_delete(HttpRequest *r, void *userdata) {
@@ -215,7 +220,7 @@ void http_file_delete(HttpRequest *r, void *userdata) {
         if (!path || !http_switch(r, "recursive", &recursive))
                 return;
         const char *argv[] = { "delete", path, recursive ? "tree" : "one", NULL };
-        start(r, s, argv, path, path, false, recursive ? DELETE_PATIENCE_USEC : FILE_PATIENCE_USEC);
+        start(r, s, argv, path, path, false, recursive ? DELETE_PATIENCE_USEC : 0);
 }
 
 void http_folder_make(HttpRequest *r, void *userdata) {
@@ -226,7 +231,7 @@ void http_folder_make(HttpRequest *r, void *userdata) {
         if (!mode)
                 return;
         const char *argv[] = { "mkdir", path, mode, NULL };
-        start(r, s, argv, path, path, true, FILE_PATIENCE_USEC);
+        start(r, s, argv, path, path, true, 0);
 }
 
 /* --- move --- */

@@ -286,6 +286,18 @@ void http_answer_bytes(HttpRequest *r, unsigned status, const char *content_type
         answer_buffer(r, status, content_type, bytes, length);
 }
 
+void http_answer_memory(
+        HttpRequest *r, unsigned status, const char *content_type, void *memory, size_t offset, size_t length) {
+        struct MHD_Response *response =
+                MHD_create_response_from_buffer_with_free_callback_cls(length, (char *) memory + offset, free, memory);
+
+        if (!response)
+                free(memory);
+        else
+                (void) MHD_add_response_header(response, "Content-Type", content_type);
+        answer(r, status, response);
+}
+
 void http_answer_empty(HttpRequest *r, unsigned status) {
         answer_buffer(r, status, NULL, NULL, 0);
 }

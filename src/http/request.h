@@ -61,6 +61,9 @@ void http_answer_text(HttpRequest *r, unsigned status, const char *content_type,
 /* With bytes (taken, from malloc()); @content_type: NULL when it is among the headers that were set. */
 void http_answer_bytes(HttpRequest *r, unsigned status, const char *content_type, char *bytes, size_t length);
 void http_answer_empty(HttpRequest *r, unsigned status);
+/* With @length bytes that lie behind the first @offset of @memory (taken, from malloc()). */
+void http_answer_memory(
+        HttpRequest *r, unsigned status, const char *content_type, void *memory, size_t offset, size_t length);
 /* With problem+json, as @error says; @result: what the function returned that set it. */
 void http_answer_error(HttpRequest *r, Error *error, int result);
 

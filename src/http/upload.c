@@ -154,7 +154,8 @@ void http_file_put(HttpRequest *r, void *userdata) {
         if (!condition || refuse_part(r))
                 return;
         const char *argv[] = { "write", path, length ? length : "-", mode, condition, NULL };
-        receive(r, s, &(OperationSpec){ .argv = argv, .control = true }, path);
+        bool small = length && strtoull(length, NULL, 10) <= FILE_SMALL_MAX;
+        receive(r, s, &(OperationSpec){ .argv = argv, .control = true, .quick = small }, path);
 }
 
 void http_archive_put(HttpRequest *r, void *userdata) {

@@ -20,6 +20,7 @@ static const struct {
         { "move", builtin_move },
         { "pack", builtin_pack },
         { "read", builtin_read },
+        { "serve", builtin_serve },
         { "stat", builtin_stat },
         { "unpack", builtin_unpack },
         { "watch", builtin_watch },

@@ -62,6 +62,9 @@ int builtin_delete(int argc, char **argv) {
 
         if (argc != 3)
                 return EINVAL;
+        bool tree = strcmp(argv[2], "tree") == 0;
+        if (tree && file_is_served(NULL, NULL))
+                return FILE_ERROR_LARGE;
         folder = file_open_parent(AT_FDCWD, argv[1], false, &name);
         if (folder < 0)
                 return -folder;
@@ -69,7 +72,7 @@ int builtin_delete(int argc, char **argv) {
                 return errno;
         if (!S_ISDIR(st.st_mode))
                 r = unlinkat(folder, name, 0) < 0 ? -errno : 0;
-        else if (strcmp(argv[2], "tree") == 0)
+        else if (tree)
                 r = file_delete_tree(folder, name, &n);
         else
                 r = unlinkat(folder, name, AT_REMOVEDIR) < 0 ? -errno : 0;

@@ -40,6 +40,25 @@ static int send_until_end(int fd, const struct stat *st, const char *first, size
         return r;
 }
 
+static int send_small(int fd, const struct stat *st) {
+        if ((uint64_t) st->st_size > FILE_SMALL_MAX)
+                return -FILE_ERROR_LARGE;
+        int r = file_send_node(st, 0, "", "");
+        char *p = r == 0 ? file_reserve((size_t) st->st_size) : NULL;
+        if (r < 0 || !p)
+                return r < 0 ? r : -FILE_ERROR_LARGE;
+        for (size_t left = (size_t) st->st_size; left > 0;) {
+                ssize_t n = read(fd, p, left);
+                if (n < 0)
+                        return -errno;
+                if (n == 0)
+                        return -FILE_ERROR_ABORTED;
+                p += n;
+                left -= (size_t) n;
+        }
+        return 0;
+}
+
 /* read PATH all|ask */
 int builtin_read(int argc, char **argv) {
         char first[4096];
@@ -55,9 +74,13 @@ int builtin_read(int argc, char **argv) {
                 ssize_t n = read(fd, first, sizeof first);
                 if (n < 0)
                         return errno;
+                if (n > 0 && file_is_served(NULL, NULL))
+                        return FILE_ERROR_LARGE;
                 if (n > 0)
                         return -send_until_end(fd, &st, first, (size_t) n);
         }
+        if (file_is_served(NULL, NULL))
+                return ask ? EINVAL : -send_small(fd, &st);
         FileRange range = { .length = (uint64_t) st.st_size };
         int r = file_send_node(&st, 0, "", "");
         if (r == 0)

@@ -13,7 +13,7 @@
  */
 
 Builtin builtin_read, builtin_write, builtin_stat, builtin_list, builtin_mkdir, builtin_delete, builtin_move,
-        builtin_watch, builtin_pack, builtin_unpack;
+        builtin_watch, builtin_pack, builtin_unpack, builtin_serve;
 
 /* Opens @path below @folder, following symbolic links. Returns a descriptor or -errno. */
 int file_open(int folder, const char *path, int flags);
@@ -39,6 +39,14 @@ int file_send_node(const struct stat *st, uint32_t flags, const char *name, cons
 int file_send_end(uint64_t n, uint32_t flags);
 int file_send_bytes(const char *bytes, size_t size);
 int file_flush(void);
+
+/* For "serve": contents that would come from stdin, and output that is kept and not written. */
+void file_serve_input(const char *bytes, size_t size);
+size_t file_serve_output(void *ret);
+/* Is it so? @ret_size: of the input. Both may be NULL. */
+bool file_is_served(const char **ret_bytes, size_t *ret_size);
+/* Room in the output, for @size bytes that are there then. NULL when there is none. */
+char *file_reserve(size_t size);
 
 /* Sends a node with the target of a symbolic link, which is @entry of @folder. */
 int file_send_entry(int folder, const char *entry, const struct stat *st, const char *name);

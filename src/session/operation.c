@@ -10,40 +10,13 @@
 
 #include "base/fd.h"
 #include "runtime/backend.h"
-#include "session/filter.h"
 #include "session/manager-internal.h"
-#include "spec/file.h"
+#include "session/operation-internal.h"
 
 #define WIDE_PIPE (1024 * 1024)
 #define GRACE_USEC (2 * USEC_PER_SEC) /* for what ends by itself once its pipes are closed */
 #define FILTER_ARGC_MAX 4U
-#define STRINGS_MAX (sizeof SANDBOX_HOME + 2 * FILE_PATH_MAX + 512)
-
-typedef struct Stream {
-        int fd;                  /* owned */
-        sd_event_source *source; /* enabled: someone waits */
-} Stream;
-
-struct Operation {
-        unsigned n_ref;   /* the caller's and the job's */
-        sd_event *event;  /* borrowed */
-        Sandbox *sandbox; /* owned while its process is there */
-        SandboxJob job;
-        const OperationHandlers *handlers; /* NULL: dropped */
-        void *userdata;
-
-        Stream out, in;
-        int control; /* owned */
-        Filter filter;
-        bool feeds; /* it says nothing before its input is complete */
-        uint64_t written;
-
-        usec_t patience;
-        sd_event_source *deadline, *end;
-        bool process_over, told;
-        OperationResult result;
-        int error;
-};
+#define STRINGS_MAX (sizeof SANDBOX_HOME + FILE_STRINGS_MAX)
 
 static void stream_close(Stream *s) {
         s->source = sd_event_source_disable_unref(s->source);
@@ -66,13 +39,14 @@ static void close_pipes(Operation *o) {
         o->control = fd_close(o->control);
 }
 
-static Operation *operation_unref(Operation *o) {
+Operation *operation_unref(Operation *o) {
         if (--o->n_ref > 0)
                 return NULL;
         close_pipes(o);
         o->deadline = sd_event_source_disable_unref(o->deadline);
         o->end = sd_event_source_disable_unref(o->end);
         filter_clear(&o->filter);
+        quick_clear(&o->quick);
         (void) sandbox_unref(o->sandbox);
         free(o);
         return NULL;
@@ -80,7 +54,7 @@ static Operation *operation_unref(Operation *o) {
 
 static void kill_processes(Operation *o) {
         filter_kill(&o->filter);
-        if (!o->process_over)
+        if (o->job.number != 0)
                 (void) sandbox_signal(o->sandbox, &o->job, SIGKILL, INIT_SCOPE_EVERYTHING);
 }
 
@@ -101,7 +75,7 @@ static int on_end(sd_event_source *source, void *userdata) {
 }
 
 /* From the loop, since the caller may be in the middle of something. */
-static void tell_end(Operation *o) {
+void operation_tell_end(Operation *o) {
         o->deadline = sd_event_source_disable_unref(o->deadline);
         if (o->told || o->end || !o->handlers)
                 return;
@@ -109,12 +83,12 @@ static void tell_end(Operation *o) {
                 (void) on_end(NULL, o);
 }
 
-static void fail(Operation *o, OperationResult result) {
+void operation_fail(Operation *o, OperationResult result) {
         if (o->told || o->end)
                 return;
         o->result = result;
         kill_processes(o);
-        tell_end(o);
+        operation_tell_end(o);
 }
 
 static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -123,7 +97,7 @@ static int on_deadline(sd_event_source *source, uint64_t usec, void *userdata) {
         (void) source;
         (void) usec;
         if (o->handlers)
-                fail(o, OPERATION_SILENT);
+                operation_fail(o, OPERATION_SILENT);
         else
                 kill_processes(o);
         return 0;
@@ -154,7 +128,7 @@ static void watch_deadline(Operation *o) {
 
 static void check_end(Operation *o) {
         if (is_over(o) && o->out.fd < 0)
-                tell_end(o);
+                operation_tell_end(o);
         else
                 watch_deadline(o);
 }
@@ -274,12 +248,18 @@ static void wait_for(Operation *o, Stream *s, uint32_t events, sd_event_io_handl
                         r = sd_event_source_set_enabled(s->source, SD_EVENT_ONESHOT);
         }
         if (r < 0)
-                fail(o, OPERATION_KILLED);
+                operation_fail(o, OPERATION_KILLED);
         else
                 watch_deadline(o);
 }
 
+void operation_await(Operation *o) {
+        wait_for(o, &o->out, EPOLLIN, on_readable);
+}
+
 ssize_t operation_read(Operation *o, void *buf, size_t size) {
+        if (o->quick.on)
+                return quick_read(o, buf, size);
         if (o->out.fd < 0)
                 return OPERATION_END;
 
@@ -296,6 +276,8 @@ ssize_t operation_read(Operation *o, void *buf, size_t size) {
 }
 
 size_t operation_write(Operation *o, const void *data, size_t size) {
+        if (o->quick.on)
+                return quick_write(o, data, size);
         if (o->in.fd < 0)
                 return size; /* it has ended, ended() tells why */
 
@@ -315,6 +297,11 @@ size_t operation_write(Operation *o, const void *data, size_t size) {
 void operation_finish(Operation *o, bool commit) {
         FileCommit c = { .length = o->written };
 
+        if (o->quick.on) {
+                if (commit)
+                        quick_ask(o);
+                return;
+        }
         if (commit && o->control >= 0 && write(o->control, &c, sizeof c) != (ssize_t) sizeof c)
                 commit = false; /* it has ended already */
         o->control = fd_close(o->control);
@@ -335,13 +322,14 @@ void operation_widen(Operation *o) {
 }
 
 void operation_break(Operation *o) {
-        fail(o, OPERATION_KILLED);
+        operation_fail(o, OPERATION_KILLED);
 }
 
 Operation *operation_drop(Operation *o) {
         if (!o)
                 return NULL;
         o->handlers = NULL;
+        quick_drop(o);
         close_pipes(o);
         o->end = sd_event_source_disable_unref(o->end);
         if (!o->process_over)
@@ -451,7 +439,7 @@ static int encode(const char *const *argv, char buf[static STRINGS_MAX], InitReq
         return 0;
 }
 
-static int run(Operation *o, const OperationSpec *spec, const char *program) {
+int operation_run(Operation *o, const OperationSpec *spec, const char *program) {
         int theirs[3] = { -EBADF, -EBADF, -EBADF };
         InitRequest request = { .flags = INIT_FLAG_BUILTIN };
         char strings[STRINGS_MAX];
@@ -464,6 +452,8 @@ static int run(Operation *o, const OperationSpec *spec, const char *program) {
                 r = sandbox_run(o->sandbox, &o->job, &request, strings, fds, spec->passed_fd > 0 ? 4 : 3);
         }
         fds_close(theirs, 3);
+        if (r == 0)
+                o->n_ref++; /* the job's */
         return r;
 }
 
@@ -497,16 +487,15 @@ int operation_start(Session *s, const OperationSpec *spec, Operation **ret, Erro
                 .feeds = spec->control || spec->filter == OPERATION_FILTER_INPUT,
                 .patience = spec->patience,
         };
-        int r = run(o, spec, s->manager->settings.archiver);
+        int r = spec->quick ? quick_start(o, s, spec) : operation_run(o, spec, s->manager->settings.archiver);
         if (r < 0) {
                 bool full = r == -EMFILE && s->sandbox->n_jobs >= INIT_EXECS_MAX;
                 (void) operation_unref(o);
                 if (full)
                         return error_set_field(
                                 error, ERROR_QUOTA, "execs", "64", "64 commands run in this session already.");
-                return r == -ENOTCONN ? gone(s, error) : r;
+                return r == -ENOTCONN || r == -EOWNERDEAD ? gone(s, error) : r;
         }
-        o->n_ref++; /* the job's */
         *ret = o;
         return 0;
 }

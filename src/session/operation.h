@@ -41,6 +41,8 @@ typedef enum OperationFilter {
 
 typedef struct OperationSpec {
         const char *const *argv; /* ended by NULL */
+        /* It is small, and one of those that "serve" does (spec/file.h); its input is at most FILE_SMALL_MAX bytes. */
+        bool quick;
         bool input;
         bool control;  /* its stderr is a pipe from us, for the FileCommit */
         int passed_fd; /* if above 0: borrowed, its descriptor 3 */
@@ -65,6 +67,10 @@ DEFINE_CLEANUP(Operation, operation_drop);
  */
 ssize_t operation_read(Operation *o, void *buf, size_t size);
 #define OPERATION_END (-1)
+
+/* All that was not read yet, where it is there as a whole: memory from malloc(), from an offset in it on. NULL where it
+ * is not; nothing may be read any more otherwise. */
+void *operation_take_rest(Operation *o, size_t *ret_offset, size_t *ret_length);
 
 /* Returns how many bytes were taken. */
 size_t operation_write(Operation *o, const void *data, size_t size);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runtime/backend.h"
+#include "session/attendant.h"
 #include "session/context.h"
 #include "session/manager-internal.h"
 
@@ -39,6 +40,7 @@ Session *session_unref(Session *s) {
 
         assert(LIST_EMPTY(&s->end_waiters));
         context_forget_all(s);
+        s->attendant = attendant_free(s->attendant);
         while ((e = TAILQ_FIRST(&s->execs)))
                 forget_exec(s, e);
         s->deadline_source = sd_event_source_disable_unref(s->deadline_source);

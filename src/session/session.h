@@ -61,6 +61,7 @@ struct Session {
         Context *prepared; /* owned: an interpreter that waits for its first use, or NULL */
         UT_hash_handle by_id, by_key;
         char *key_index; /* owned: owner and key */
+        struct Attendant *attendant; /* owned: for small operations on files, or NULL */
         RegistryEntry *entry;
         bool change_announced;
 };

@@ -22,6 +22,9 @@
  *   unpack PATH                       stdin: as pack's answer; stdout: END
  *   watch PATH one|tree               END when it watches, then CHANGE after CHANGE
  *
+ *   serve                             one after the other of stat, write, mkdir, "delete PATH one" and "read PATH all"
+ *                                     that come as messages over descriptor 3, see FileQuestion
+ *
  * Paths start at the root or, relative, at the folder that the builtin is started in. Names in records are relative to
  * the folder that was asked for. The exit status tells of failures by errno.
  */
@@ -86,10 +89,34 @@ typedef struct FileCommit {
  * digits, of what has to be there; else the status is ESTALE. */
 #define FILE_TAG_MAX 56U
 
+/*
+ * For "serve", which saves a process for what is small: a SOCK_SEQPACKET socket, a message for each question, one for each
+ * answer in the same order. The strings are those of argv, each with its NUL; @data_length bytes of contents follow for
+ * "write". What takes longer, or is larger than FILE_SMALL_MAX, is answered by FILE_ERROR_LARGE and nothing has happened.
+ */
+#define FILE_SMALL_MAX (64U * 1024U)
+
+typedef struct FileQuestion {
+        uint32_t strings_length;
+        uint32_t data_length;
+} FileQuestion;
+
+#define FILE_STRINGS_MAX (2 * FILE_PATH_MAX + 256U)
+#define FILE_QUESTION_SIZE_MAX (sizeof(FileQuestion) + FILE_STRINGS_MAX + FILE_SMALL_MAX)
+
+/* @length bytes follow: what the builtin would put out. */
+typedef struct FileAnswer {
+        uint32_t error; /* what would be its exit status */
+        uint32_t length;
+} FileAnswer;
+
+#define FILE_ANSWER_SIZE_MAX (sizeof(FileAnswer) + FILE_RECORD_SIZE_MAX + FILE_SMALL_MAX)
+
 /* Statuses that say more than their errno usually does. */
 #define FILE_ERROR_NOT_REGULAR ENXIO /* a device, FIFO or socket */
 #define FILE_ERROR_IS_FOLDER EISDIR
 #define FILE_ERROR_CONDITION ESTALE
+#define FILE_ERROR_LARGE EOVERFLOW
 #define FILE_ERROR_ABORTED ECANCELED
 
 /* Is @r, of which @available bytes are there, complete with its strings and of the form that it has to have? Returns
