@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <linux/netlink.h>
 #include <netinet/in.h>
@@ -33,6 +34,7 @@
 /* The filters as they are installed in each sandbox: the calls are made, in a child, and their answers looked at. */
 
 #define HIGH (1L << 32)
+#define HIGHEST LONG_MIN /* the bit of the sign */
 #define NO_FILTER 1U /* for the answer of the kernel alone */
 
 static unsigned without; /* NO_FILTER or 0 */
@@ -215,7 +217,7 @@ static void test_socket_families(void **state) {
                 if (family != AF_UNIX && family != AF_INET && family != AF_INET6 && family != AF_NETLINK)
                         assert_int_equal(ANSWER(SYS_socket, family, SOCK_STREAM, 0), EAFNOSUPPORT);
                 assert_int_equal(ANSWER(SYS_socket, HIGH | family, SOCK_STREAM, 0), EAFNOSUPPORT);
-                assert_int_equal(ANSWER(SYS_socket, (1L << 63) | family, SOCK_DGRAM, 0), EAFNOSUPPORT);
+                assert_int_equal(ANSWER(SYS_socket, HIGHEST | family, SOCK_DGRAM, 0), EAFNOSUPPORT);
         }
 }
 
