@@ -33,6 +33,8 @@ const Command command_table[] = {
           0, 1, -1, -1, false, command_kill },
         { "test", "", "Check in a session of its own that sandboxes work and isolate",
           0, 0, 0, -1, false, command_test },
+        { "doctor", "[CASE...]", "Check whether this machine can run sandboxes, and say how to mend what is wrong",
+          OPTIONS_DOCTOR, 0, -1, -1, false, command_doctor },
         { "worker list", "", "List this machine's workers",
           0, 0, 0, -1, false, command_worker_list },
         { "worker add", "NAME", "Set up and start one more worker (root)",

@@ -32,6 +32,7 @@ void command_help(const Command *c, FILE *f);
 
 int command_copy(Ctl *ctl, int argc, char **argv);
 int command_create(Ctl *ctl, int argc, char **argv);
+int command_doctor(Ctl *ctl, int argc, char **argv);
 int command_drain(Ctl *ctl, int argc, char **argv);
 int command_exec(Ctl *ctl, int argc, char **argv);
 int command_health(Ctl *ctl, int argc, char **argv);

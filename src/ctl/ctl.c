@@ -12,8 +12,6 @@
 #include "ctl/reader.h"
 #include "ctl/terminal.h"
 
-#define KEY_MAX 512U
-
 void ctl_clear(Ctl *ctl) {
         ctl->client = client_free(ctl->client);
         options_clear(&ctl->options);
@@ -90,8 +88,7 @@ static int read_key_file(const char *path, char key[static KEY_MAX + 2]) {
         return 0;
 }
 
-/* @buf: room for a key that comes from a file. *@ret is NULL when there is none. */
-static int find_key(const Options *o, char buf[static KEY_MAX + 2], const char **ret) {
+int ctl_find_key(const Options *o, char buf[static KEY_MAX + 2], const char **ret) {
         const char *key = o->key;
 
         if (key && o->key_file) {
@@ -126,7 +123,7 @@ static int connect_to(const Options *o, EndpointList *endpoints, Client **ret) {
         const char *key;
         int r;
 
-        r = find_key(o, buf, &key);
+        r = ctl_find_key(o, buf, &key);
         if (r < 0)
                 return r;
         r = client_new(endpoints, key, ret);

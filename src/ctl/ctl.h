@@ -25,6 +25,11 @@ void ctl_clear(Ctl *ctl);
 /* Did the user name a server, by an option or the environment? */
 bool ctl_names_server(const Ctl *ctl);
 
+#define KEY_MAX 512U
+/* @buf: room for a key that comes from a file. *@ret is NULL when there is none. 0, or -errno after an error was
+ * printed. */
+int ctl_find_key(const Options *o, char buf[static KEY_MAX + 2], const char **ret);
+
 /* Finds the server and the key. 0, or -errno after an error was printed. */
 int ctl_connect(Ctl *ctl);
 

@@ -75,6 +75,9 @@ const Option option_table[] = {
           "Also listen there" },
         { "purge",      0,   OPTION_FLAG,     OPTIONS_WORKER_REMOVE, AT(purge), NULL,
           "Delete the worker's state as well" },
+
+        { "attack",     0,   OPTION_FLAG,     OPTIONS_DOCTOR, AT(attack),   NULL,
+          "Attack the sandboxes of a worker, too, and tell what held" },
 };
 /* clang-format on */
 const size_t option_table_size = ELEMENTSOF(option_table);

@@ -44,6 +44,8 @@ typedef struct Options {
 
         const char *listen;
         bool purge;
+
+        bool attack;
 } Options;
 
 void options_init(Options *o);
@@ -61,6 +63,7 @@ typedef enum OptionSet {
         OPTIONS_DETACH = 1 << 7,
         OPTIONS_LOGS = 1 << 8,
         OPTIONS_SHELL = 1 << 9,
+        OPTIONS_DOCTOR = 1 << 10,
 } OptionSet;
 
 typedef enum OptionType {

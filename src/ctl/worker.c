@@ -36,8 +36,7 @@ static char *state_at_rest(const char *name, const char *path) {
         return take_ptr(state);
 }
 
-/* One worker's row: a JSON object with name, socket, status and, when it answered, health. */
-static json_t *describe(Ctl *ctl, const WorkerSocket *s) {
+json_t *worker_describe(Ctl *ctl, const WorkerSocket *s) {
         _cleanup_free_ char *resting = state_at_rest(s->name, s->path);
         _cleanup_(client_freep) Client *client = NULL;
         _cleanup_answer_ Answer a = { 0 };
@@ -96,7 +95,7 @@ int command_worker_list(Ctl *ctl, int argc, char **argv) {
         endpoint_places_default(&places);
         worker_sockets_find(&places, &sockets);
         for (i = 0; i < sockets.n; i++)
-                if (json_array_append_new(rows, describe(ctl, sockets.items + i)) < 0)
+                if (json_array_append_new(rows, worker_describe(ctl, sockets.items + i)) < 0)
                         out_of_memory();
 
         if (ctl->options.json) {

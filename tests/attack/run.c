@@ -141,7 +141,7 @@ static const struct option options[] = {
 static int usage(FILE *f, int status) {
         (void) fputs("Attacks the sandboxes of a running worker and tells what held.\n\n"
                      "run --url URL | --socket PATH [OPTION...] [CASE...]\n\n"
-                     "  --key KEY       of the API\n"
+                     "  --key KEY       of the API (default: the variable SANDBOXD_KEY)\n"
                      "  --program FILE  the program with the cases (default: \"attack\" beside this one)\n"
                      "  --list          show the cases\n"
                      "  --verbose       say what was tried also where it held\n",
@@ -179,6 +179,10 @@ int main(int argc, char *argv[]) {
                 default:
                         return usage(stderr, 2);
                 }
+        if (!x.server.key)
+                x.server.key = getenv("SANDBOXD_KEY");
+        if (x.server.key && !*x.server.key)
+                x.server.key = NULL;
         if (!list && !x.server.url == !x.server.socket)
                 return usage(stderr, 2);
 

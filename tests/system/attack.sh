@@ -15,6 +15,12 @@ get /health
 step "attacks"
 "$attack" --socket "$socket" --verbose || fail "something did not hold"
 
+step "the same by sandboxctl"
+sandboxctl doctor || [ "$LAB_MODE" != vm ] || fail "doctor finds something wrong"
+text=$(sandboxctl doctor --attack fd_leak caps_zero) || [ "$LAB_MODE" != vm ] || fail "doctor --attack"
+echo "$text" | tail -n 1
+[[ $text == *"2 passed, 0 failed" ]] || fail "doctor --attack: $text"
+
 suite() { # pids of all processes of the service
     find /sys/fs/cgroup/sandboxd.slice -name cgroup.procs -exec cat {} + 2>/dev/null
 }

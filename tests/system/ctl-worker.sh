@@ -45,6 +45,20 @@ check "worker1's port" refused 'belongs to worker worker1' sandboxctl worker add
 check "an address of another machine" refused 'cannot be had' sandboxctl worker add w2 --listen 192.0.2.1:5001
 check "not for ordinary users" refused 'Only root' setpriv --reuid nobody --clear-groups sandboxctl worker add w2
 
+diagnosis() { # STATE CHECK: is that what doctor says?
+    sandboxctl doctor | tee /dev/stderr | grep -q "^$1 *$2 "
+}
+check "doctor: a machine where the service runs" diagnosis ok kernel
+check "doctor: its users have ids" diagnosis ok "subordinate uids"
+check "doctor: overlayfs" diagnosis ok overlayfs
+sed -i.saved 's/^sandboxd-box:/nobody-box:/' /etc/subuid
+check "doctor: ids that are gone" diagnosis FAIL "subordinate uids"
+check "doctor: and how to get new ones" sh -c 'sandboxctl doctor | grep -q "fix: /usr/libexec/sandboxd/sandboxd-allocate-ids$"'
+check "doctor: fails then" sh -c '! sandboxctl doctor'
+check "doctor: a document" sh -c 'sandboxctl doctor --json | jq -e ".failed >= 1 and (.findings | length > 10)"'
+mv /etc/subuid.saved /etc/subuid
+check "doctor: of this machine alone" sh -c '! sandboxctl --url http://127.0.0.1:5000 doctor'
+
 check "add" sandboxctl worker add w2 --listen 127.0.0.1:5001
 check "add once more changes nothing" sandboxctl worker add w2 --listen 127.0.0.1:5001
 check "add with another address" refused 'already' sandboxctl worker add w2 --listen 127.0.0.1:5002
