@@ -76,6 +76,10 @@ head -c 300000 /dev/urandom >"$top/random"
 id=$(sandboxctl create --ttl 10min --memory 128m --pids 32 --cpu 50% --disk 64m --env COLOUR=red --metadata job=x) || failed=$((failed + 1))
 check "create prints an id" grep -Eqx '[a-z0-9-]{1,64}' <<<"$id"
 check "list has it" gives 0 "$id" sandboxctl list -q
+check "completion offers it" gives 0 "$id" bash -c '. /usr/share/bash-completion/completions/sandboxctl
+    COMP_WORDS=(sandboxctl show "") COMP_CWORD=2
+    _sandboxctl
+    echo "${COMPREPLY[@]}"'
 check "show" sh -c "sandboxctl show $id | grep -q 'memory 128M'"
 check "env of the session" gives 0 red sandboxctl exec "$id" -- sh -c 'echo $COLOUR'
 check "env of the command goes first" gives 0 blue sandboxctl exec --env COLOUR=blue "$id" -- sh -c 'echo $COLOUR'
