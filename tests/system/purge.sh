@@ -12,6 +12,7 @@ snapshot() {
     cut -d: -f1 /etc/passwd /etc/group /etc/subuid /etc/subgid | sort
 }
 
+packages=$(for deb in /lab/packages/*.deb; do dpkg-deb -f "$deb" Package; done)
 install() { dpkg -i /lab/packages/*.deb >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg -i"; }; }
 
 start_and_use() {
@@ -31,7 +32,7 @@ mkdir -p /etc/systemd/system/sandboxd.slice.d
 printf '[Slice]\nTasksMax=5000\n' >/etc/systemd/system/sandboxd.slice.d/limit.conf
 
 step "remove ends all and keeps state and configuration"
-dpkg --remove sandboxd sandboxctl >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg --remove"; }
+dpkg --remove $packages >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg --remove"; }
 ! grep -iE 'warning|error|fail' /lab/dpkg.log || fail "dpkg complains"
 until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
 ! get /health 2>/dev/null || fail "something answers"
@@ -45,7 +46,7 @@ systemctl start sandboxd.target
 expect 3 "$(curl -sS http://127.0.0.1:5001/health | jq -r .pool_size)" "the second worker's configuration"
 
 step "purge while it runs"
-dpkg --purge sandboxd sandboxctl >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg --purge"; }
+dpkg --purge $packages >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg --purge"; }
 ! grep -iE 'warning|error|fail' /lab/dpkg.log || fail "dpkg complains"
 until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
 snapshot >/lab/after
