@@ -90,7 +90,8 @@ CoordConfig *coord_config_free(CoordConfig *c) {
         return NULL;
 }
 
-/* A file of one line in the folder of the service's credentials, if there is one: its text replaces @field. */
+/* A file of one line in the folder of the service's credentials, if there is one: its text replaces @field, unless it
+ * is empty. */
 static int load_secret(const char *folder, const char *name, char **field, Error *error) {
         _cleanup_free_ char *path = NULL;
         char *text = NULL;
@@ -106,6 +107,10 @@ static int load_secret(const char *folder, const char *name, char **field, Error
         if (r < 0)
                 return r;
         text[strcspn(text, "\r\n")] = '\0';
+        if (!text[0]) {
+                free(text);
+                return 0;
+        }
         free(*field);
         *field = text;
         return 0;

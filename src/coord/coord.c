@@ -207,6 +207,7 @@ static int start(Coordinator *c) {
         log_event(LOG_INFO, &MESSAGE_COORDINATOR_STARTING, NULL, "Starting the coordinator, sandboxd " VERSION);
         raise_limits();
         c->started = clock_monotonic();
+        (void) sd_event_set_watchdog(c->event, true); /* where the service manager wants it */
         int r = watch_signals(c);
         return r < 0 ? r : make_parts(c);
 }

@@ -48,7 +48,7 @@ journal_count() {
 
 # What of the suite is left: processes, control groups, mounts
 remains() {
-    ps -eo user:20,pid,args | awk '$1 == "sandboxd" || $1 == "sandboxd-box" || $1 ~ /^[0-9]+$/ || /[s]andbox-init/'
+    ps -eo user:20,pid,args | awk '$1 == "sandboxd" || $1 == "sandbox-coord" || $1 == "sandboxd-box" || $1 ~ /^[0-9]+$/ || /[s]andbox-init/'
     find /sys/fs/cgroup/sandboxd.slice -mindepth 1 -type d ! -name '*.socket' 2>/dev/null
     awk '$5 ~ /sandboxd/ && $5 !~ "^/var/lib/sandboxd(/images)?$"' /proc/self/mountinfo
 }

@@ -19,6 +19,8 @@ start_and_use() {
     systemctl start sandboxd@worker1 || fail "start"
     id=$(create) || fail "create"
     run_in "$id" '(sleep 1000 &) ; echo done' | jq -e '.exit_code == 0' >/dev/null || fail "exec"
+    systemctl start sandbox-coord || fail "start of the coordinator"
+    WORKER_URL=http://127.0.0.1:8000 run_in "$id" true | jq -e '.exit_code == 0' >/dev/null || fail "exec through it"
 }
 
 snapshot >/lab/before
@@ -27,7 +29,10 @@ start_and_use
 sandboxctl worker add second --listen 127.0.0.1:5001 || fail "worker add"
 mkdir -p /etc/sandboxd/worker
 printf '[Pool]\nSize=3\n' >/etc/sandboxd/worker/second.conf
-systemctl enable --quiet sandboxd@second
+systemctl enable --quiet sandboxd@second sandbox-coord
+mkdir -p /etc/systemd/system/sandbox-coord.socket.d /etc/sandboxd/coordinator.conf.d
+printf '[Socket]\nListenStream=127.0.0.1:8001\n' >/etc/systemd/system/sandbox-coord.socket.d/listen.conf
+printf '[Coordinator]\nHealthInterval=1s\n' >/etc/sandboxd/coordinator.conf.d/often.conf
 mkdir -p /etc/systemd/system/sandboxd.slice.d
 printf '[Slice]\nTasksMax=5000\n' >/etc/systemd/system/sandboxd.slice.d/limit.conf
 
@@ -36,8 +41,8 @@ dpkg --remove $packages >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg -
 ! grep -iE 'warning|error|fail' /lab/dpkg.log || fail "dpkg complains"
 until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
 ! get /health 2>/dev/null || fail "something answers"
-[ -e /etc/sandboxd/worker/second.conf ] && [ -e /var/lib/sandboxd/images/base ] || fail "too much was removed"
-expect "" "$(systemctl list-units --state=active,activating,failed --plain --no-legend 'sandboxd*' | grep -v slice)" units
+[ -e /etc/sandboxd/worker/second.conf ] && [ -e /etc/sandboxd/coordinator.conf.d/often.conf ] && [ -e /var/lib/sandboxd/images/base ] || fail "too much was removed"
+expect "" "$(systemctl list-units --state=active,activating,failed --plain --no-legend 'sandbox*' | grep -v slice)" units
 
 step "installed again it goes on"
 install
@@ -51,9 +56,9 @@ dpkg --purge $packages >/lab/dpkg.log 2>&1 || { cat /lab/dpkg.log; fail "dpkg --
 until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
 snapshot >/lab/after
 # the users stay, on purpose; usermod keeps copies of what it changes
-diff /lab/before /lab/after | grep '^[<>]' | grep -vxE '> (sandboxd|sandboxd-box|sandbox|/etc/sub[ug]id-)' >/lab/differences
+diff /lab/before /lab/after | grep '^[<>]' | grep -vxE '> (sandboxd|sandboxd-box|sandbox-coord|sandbox|/etc/sub[ug]id-)' >/lab/differences
 expect "" "$(cat /lab/differences)" "files"
-! grep -r sandboxd /etc/systemd || fail "left in /etc/systemd"
+! grep -rE 'sandboxd|sandbox-coord' /etc/systemd || fail "left in /etc/systemd"
 expect "" "$(systemctl list-units --failed --no-legend)" "failed units"
 
 step "and installed again"

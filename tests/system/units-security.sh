@@ -17,12 +17,15 @@ systemctl start sandboxd@worker1 || fail "start"
 at_most sandboxd@worker1.service 1.3
 at_most sandboxd-spawner@worker1.service 2.2
 at_most sandboxd-base-image.service 2.2
+systemctl start sandbox-coord || fail "start of the coordinator"
+at_most sandbox-coord.service 1.3
 
 step "no line of a unit is unknown to systemd"
-! journalctl -q -b | grep -E "sandboxd.*: (Unknown|Failed to parse|Invalid)" || fail "see above"
+! journalctl -q -b | grep -E "sandbox.*: (Unknown|Failed to parse|Invalid)" || fail "see above"
 systemd-analyze verify --man=yes sandboxd@worker1.service sandboxd@worker1.socket sandboxd-spawner@worker1.service \
-    sandboxd-spawner@worker1.socket sandboxd-base-image.service sandboxd.target 2>&1 |
-    grep sandboxd | grep -v 'Command .man' && fail "see above"
+    sandboxd-spawner@worker1.socket sandboxd-base-image.service sandboxd.target sandbox-coord.service \
+    sandbox-coord.socket 2>&1 |
+    grep sandbox | grep -v 'Command .man' && fail "see above"
 
 step "no process is root or has a capability in the user namespace of the machine"
 ours=$(readlink /proc/1/ns/user)
@@ -37,5 +40,5 @@ for pid in $(cat $(find /sys/fs/cgroup/sandboxd.slice -name cgroup.procs)); do
     [ "$(awk '$1 == "NoNewPrivs:" { print $2 }' <<<"$status")" = 1 ] || fail "process $pid may get new privileges"
     [ "$(awk '$1 == "Seccomp:" { print $2 }' <<<"$status")" = 2 ] || fail "process $pid has no seccomp filter"
 done
-[ $count -ge 4 ] || fail "only $count processes"
+[ $count -ge 5 ] || fail "only $count processes"
 echo "$count processes"

@@ -4,13 +4,29 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coord/config.h"
 #include "daemon/config.h"
 
-/* The sample files and the manual page say of each setting what the table says, and of no other. */
+/* The sample files and the manual pages say of each setting what the table says, and of no other. */
 
-#define SAMPLE SOURCE_ROOT "/etc/sandboxd.conf"
-#define DEFAULTS SOURCE_ROOT "/etc/default/sandboxd"
-#define MANUAL SOURCE_ROOT "/man/sandboxd.conf.5"
+typedef struct Documents {
+        const char *sample, *defaults, *manual;
+        const ConfTable *(*describe)(void);
+} Documents;
+
+static Documents worker = {
+        .sample = SOURCE_ROOT "/etc/sandboxd.conf",
+        .defaults = SOURCE_ROOT "/etc/default/sandboxd",
+        .manual = SOURCE_ROOT "/man/sandboxd.conf.5",
+        .describe = config_describe,
+};
+
+static Documents coordinator = {
+        .sample = SOURCE_ROOT "/etc/coordinator.conf",
+        .defaults = SOURCE_ROOT "/etc/default/sandbox-coord",
+        .manual = SOURCE_ROOT "/man/coordinator.conf.5",
+        .describe = coord_config_describe,
+};
 
 typedef struct Lines {
         FILE *file;
@@ -42,9 +58,9 @@ static const char *lines_next(Lines *l) {
         return l->line;
 }
 
-static const ConfSetting *settings(size_t *ret_n) {
-        *ret_n = config_describe()->n;
-        return config_describe()->settings;
+static const ConfSetting *settings(const Documents *d, size_t *ret_n) {
+        *ret_n = d->describe()->n;
+        return d->describe()->settings;
 }
 
 /* Is it "#Name=value" as a sample has it, not a sentence? */
@@ -53,12 +69,12 @@ static bool is_sample(const char *line) {
 }
 
 static void sample_has_every_setting_with_its_default(void **state) {
-        _cleanup_(lines_close) Lines l = lines_open(SAMPLE);
+        const Documents *d = *state;
+        _cleanup_(lines_close) Lines l = lines_open(d->sample);
         char section[32] = "", above[256] = "", expected[256];
         size_t n;
-        const ConfSetting *s = settings(&n), *end = s + n;
+        const ConfSetting *s = settings(d, &n), *end = s + n;
 
-        (void) state;
         for (const char *line; (line = lines_next(&l));) {
                 if (line[0] == '[')
                         (void) sscanf(line, "[%31[A-Za-z]]", section);
@@ -80,7 +96,7 @@ static void sample_has_every_setting_with_its_default(void **state) {
 }
 
 static void sample_without_its_comment_signs_is_what_holds_anyway(void **state) {
-        _cleanup_(lines_close) Lines l = lines_open(SAMPLE);
+        _cleanup_(lines_close) Lines l = lines_open(worker.sample);
         _cleanup_(config_freep) Config *c = calloc(1, sizeof *c), *d = calloc(1, sizeof *d);
         _cleanup_error_ Error e = { 0 };
         char text[8192];
@@ -95,7 +111,7 @@ static void sample_without_its_comment_signs_is_what_holds_anyway(void **state) 
 
         assert_int_equal(conf_set_defaults(config_describe(), c, &e), 0);
         assert_int_equal(conf_set_defaults(config_describe(), d, &e), 0);
-        if (conf_parse_text(config_describe(), SAMPLE, text, used, c, &e) < 0)
+        if (conf_parse_text(config_describe(), worker.sample, text, used, c, &e) < 0)
                 fail_msg("%s", e.detail);
 
         assert_string_equal(c->backend, d->backend);
@@ -116,12 +132,12 @@ static void sample_without_its_comment_signs_is_what_holds_anyway(void **state) 
 }
 
 static void defaults_file_has_every_variable(void **state) {
-        _cleanup_(lines_close) Lines l = lines_open(DEFAULTS);
+        const Documents *d = *state;
+        _cleanup_(lines_close) Lines l = lines_open(d->defaults);
         char above[256] = "", expected[256];
         size_t n;
-        const ConfSetting *s = settings(&n), *end = s + n;
+        const ConfSetting *s = settings(d, &n), *end = s + n;
 
-        (void) state;
         for (const char *line; (line = lines_next(&l));) {
                 if (is_sample(line)) {
                         while (s < end && !s->environment)
@@ -143,8 +159,8 @@ static void defaults_file_has_every_variable(void **state) {
 }
 
 /* The manual's item that begins with the line @head, as one line of text; NULL when there is none. */
-static char *manual_item(const char *head, char *buf, size_t size) {
-        _cleanup_(lines_close) Lines l = lines_open(MANUAL);
+static char *manual_item(const Documents *d, const char *head, char *buf, size_t size) {
+        _cleanup_(lines_close) Lines l = lines_open(d->manual);
         bool in = false;
         size_t used = 0;
 
@@ -163,51 +179,51 @@ static char *manual_item(const char *head, char *buf, size_t size) {
         return NULL;
 }
 
-static void contains(const char *item, const char *name, const char *format, const char *value) {
+static void contains(const Documents *d, const char *item, const char *name, const char *format, const char *value) {
         char expected[512];
 
         (void) snprintf(expected, sizeof expected, "%s%s.", format, value);
         if (!strstr(item, expected))
-                fail_msg("%s in %s lacks: %s", name, MANUAL, expected);
+                fail_msg("%s in %s lacks: %s", name, d->manual, expected);
 }
 
 static void manual_says_of_every_setting_what_the_table_says(void **state) {
+        const Documents *d = *state;
         size_t n;
-        const ConfSetting *s = settings(&n);
+        const ConfSetting *s = settings(d, &n);
 
-        (void) state;
         for (const ConfSetting *end = s + n; s < end; s++) {
                 char head[128], text[4096];
 
                 if (s->environment) {
                         (void) snprintf(head, sizeof head, ".It Ev %s", s->environment);
-                        if (!manual_item(head, text, sizeof text))
-                                fail_msg("%s lacks %s", MANUAL, head);
+                        if (!manual_item(d, head, text, sizeof text))
+                                fail_msg("%s lacks %s", d->manual, head);
                 }
                 if (s->environment && s->section) {
                         char place[128];
 
                         (void) snprintf(place, sizeof place, ".Cm %s= of [%s]", s->key, s->section);
-                        contains(text, s->environment, "Is above ", place);
+                        contains(d, text, s->environment, "Is above ", place);
                 }
                 if (s->section) {
                         (void) snprintf(head, sizeof head, ".It Cm %s=", s->key);
-                        if (!manual_item(head, text, sizeof text))
-                                fail_msg("%s lacks %s", MANUAL, head);
+                        if (!manual_item(d, head, text, sizeof text))
+                                fail_msg("%s lacks %s", d->manual, head);
                 }
-                contains(text, head, "", s->description);
-                contains(text, head, "Takes ", s->expected);
-                contains(text, head, "Default: ", *s->fallback ? s->fallback : "nothing");
+                contains(d, text, head, "", s->description);
+                contains(d, text, head, "Takes ", s->expected);
+                contains(d, text, head, "Default: ", *s->fallback ? s->fallback : "nothing");
         }
 }
 
 static void manual_knows_no_other_setting(void **state) {
-        _cleanup_(lines_close) Lines l = lines_open(MANUAL);
+        const Documents *d = *state;
+        _cleanup_(lines_close) Lines l = lines_open(d->manual);
         char section[32] = "", key[64];
         size_t n;
-        const ConfSetting *s = settings(&n), *end = s + n;
+        const ConfSetting *s = settings(d, &n), *end = s + n;
 
-        (void) state;
         for (const char *line; (line = lines_next(&l));) {
                 (void) sscanf(line, ".Ss Section %31s", section);
                 if (sscanf(line, ".It Cm %63[A-Za-z]=", key) != 1)
@@ -222,11 +238,15 @@ static void manual_knows_no_other_setting(void **state) {
 
 int main(void) {
         static const struct CMUnitTest tests[] = {
-                cmocka_unit_test(sample_has_every_setting_with_its_default),
+                cmocka_unit_test_prestate(sample_has_every_setting_with_its_default, &worker),
+                cmocka_unit_test_prestate(sample_has_every_setting_with_its_default, &coordinator),
                 cmocka_unit_test(sample_without_its_comment_signs_is_what_holds_anyway),
-                cmocka_unit_test(defaults_file_has_every_variable),
-                cmocka_unit_test(manual_says_of_every_setting_what_the_table_says),
-                cmocka_unit_test(manual_knows_no_other_setting),
+                cmocka_unit_test_prestate(defaults_file_has_every_variable, &worker),
+                cmocka_unit_test_prestate(defaults_file_has_every_variable, &coordinator),
+                cmocka_unit_test_prestate(manual_says_of_every_setting_what_the_table_says, &worker),
+                cmocka_unit_test_prestate(manual_says_of_every_setting_what_the_table_says, &coordinator),
+                cmocka_unit_test_prestate(manual_knows_no_other_setting, &worker),
+                cmocka_unit_test_prestate(manual_knows_no_other_setting, &coordinator),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
