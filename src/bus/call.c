@@ -2,12 +2,15 @@
 #include "bus/call.h"
 
 #include <stdio.h>
+#include <string.h>
 
 #include "bus/authorize.h"
 #include "bus/connection-internal.h"
+#include "log/log.h"
 
 #define CALLS_MAX 4096U
 #define CALLS_PER_USER_MAX 1024U
+#define REFUSAL_USEC (200 * USEC_PER_MSEC)
 
 const char *bus_owner(uid_t uid, char buf[static BUS_OWNER_MAX]) {
         (void) snprintf(buf, BUS_OWNER_MAX, "uid:%u", (unsigned) uid);
@@ -78,11 +81,49 @@ static void watch_caller(BusCall *c) {
                 (void) sd_bus_track_add_sender(c->track, c->message);
 }
 
+/* Sessions that are created and commands that end have messages of their own. */
+static void audit(const BusCall *c) {
+        static const char *const actions[][2] = {
+                { "DestroySession", "delete" },
+                { "Terminate", "delete" },
+                { "Pause", "pause" },
+                { "Resume", "resume" },
+                { "SetTimeout", "change" },
+                { "Drain", "drain" },
+                { "Undrain", "undrain" },
+                { "SetPoolSize", "pool-size" },
+        };
+        const char *member = sd_bus_message_get_member(c->message);
+        char owner[BUS_OWNER_MAX];
+
+        for (size_t i = 0; member && i < ELEMENTSOF(actions); i++)
+                if (strcmp(actions[i][0], member) == 0)
+                        log_event(LOG_INFO, &MESSAGE_AUDIT,
+                                LOG_FIELDS({ "SANDBOXD_ACTION", actions[i][1] },
+                                        { "SANDBOXD_OWNER", bus_owner(c->uid, owner) }, { "SANDBOXD_CALLER", c->caller },
+                                        { "SESSION_ID", c->session_id[0] ? c->session_id : NULL }),
+                                "%s by %s", actions[i][1], c->caller);
+}
+
+static void tell_refusal(const BusCall *c, const sd_bus_error *refusal) {
+        usec_t now = clock_monotonic();
+
+        if (now - c->connection->refusal_told < REFUSAL_USEC)
+                return;
+        c->connection->refusal_told = now;
+        log_event(LOG_NOTICE, &MESSAGE_REQUEST_REFUSED,
+                LOG_FIELDS({ "REASON", refusal->message }, { "SANDBOXD_CALLER", c->caller },
+                        { "SESSION_ID", c->session_id[0] ? c->session_id : NULL }),
+                "Refused %s of %s", sd_bus_message_get_member(c->message), c->caller);
+}
+
 /* Returns what a method's handler returns; @c is freed unless the work goes on. */
 static int run(BusCall *c, sd_bus_error *ret_error) {
         Error error = { 0 };
 
         int r = c->run(c, &error, ret_error);
+        if (r >= 0)
+                audit(c);
         if (r > 0) {
                 watch_caller(c);
                 return 1;
@@ -101,6 +142,7 @@ static void on_authorized(BusCall *c, sd_bus_error *refusal) {
 
         if (refusal) {
                 r = sd_bus_error_copy(&e, refusal);
+                tell_refusal(c, refusal);
                 (void) call_free(c);
         } else
                 r = run(c, &e);
@@ -146,6 +188,9 @@ int bus_call_begin(BusConnection *connection, sd_bus_message *m, const BusAction
                 .uid = uid,
                 .run = run_call,
         };
+        (void) snprintf(c->caller, sizeof c->caller, "bus:uid=%u", (unsigned) uid);
+        if (action && action->session_id)
+                (void) snprintf(c->session_id, sizeof c->session_id, "%s", action->session_id);
         LIST_INSERT_HEAD(&connection->calls, c, entry);
         connection->n_calls++;
         if (!action || uid == 0)

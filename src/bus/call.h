@@ -11,10 +11,13 @@
  * Callers may leave at any time; what was begun for them is given up then.
  */
 
+#define BUS_OWNER_MAX sizeof("uid:4294967295")
+
 /* What polkit is asked. Root may do everything and is not asked about. */
 typedef struct BusAction {
         const char *id;
         const char *const *details; /* name, value, name, value ..., NULL; or NULL. Rules may look at them */
+        const char *session_id; /* that it is done to, for the log, or NULL */
         bool without_polkit;        /* where there is no polkit, those whom the bus lets through may do it */
 } BusAction;
 
@@ -30,6 +33,8 @@ struct BusCall {
         sd_bus_message *message;   /* owned */
         void *userdata;            /* of bus_call_begin() */
         uid_t uid;                 /* of the caller */
+        char caller[BUS_OWNER_MAX + 4]; /* the same for the log: "bus:uid=1000" */
+        char session_id[UUID_TEXT_MAX]; /* that it is done to, for the log, or "" */
         BusCallRun *run;
         BusAuthorized *authorized;
         bool without_polkit;
@@ -54,5 +59,4 @@ void bus_call_fail(BusCall *c, Error *error, int result);
 int bus_error(sd_bus_error *ret, Error *e, int result);
 
 /* Whose sessions are the caller's own: "uid:1000". */
-#define BUS_OWNER_MAX sizeof("uid:4294967295")
 const char *bus_owner(uid_t uid, char buf[static BUS_OWNER_MAX]);

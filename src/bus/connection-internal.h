@@ -28,6 +28,8 @@ struct BusConnection {
         unsigned next_sender;
         usec_t mute_until; /* the bus did not answer: it is not asked before this time */
 
+        usec_t refusal_told; /* when the last one was logged: anybody can cause them */
+
         LIST_HEAD(, BusCall) calls;
         unsigned n_calls;
 };

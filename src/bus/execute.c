@@ -100,6 +100,7 @@ static int execute(BusCall *c, Error *error, sd_bus_error *ret_error) {
         int r = bus_call_session(c, &s, error);
         if (r >= 0)
                 r = read_execute(c, &spec, error);
+        spec.caller = c->caller;
         if (r >= 0)
                 r = session_exec(s, &spec, false, on_done, c, &e, error);
         if (r < 0) {
@@ -192,6 +193,7 @@ static int execute_fd(BusCall *c, Error *error, sd_bus_error *ret_error) {
         int r = bus_call_session(c, &s, error);
         if (r >= 0)
                 r = read_execute_fd(c, &spec, streams, error);
+        spec.caller = c->caller;
         if (r >= 0) {
                 p = calloc(1, sizeof *p);
                 r = p ? session_exec(s, &spec, true, NULL, NULL, &p->exec, error) : -ENOMEM;

@@ -91,7 +91,7 @@ int bus_session_call(Bus *b, sd_bus_message *m, const Session *s, BusCallRun *ru
         bool own = s->owner && strcmp(s->owner, bus_owner(uid, buf)) == 0;
         const char *const details[] = { "own", own ? "yes" : "no", "owner", s->owner ? s->owner : "", "session", s->id,
                 NULL };
-        BusAction action = { .id = MANAGE_ACTION, .details = details, .without_polkit = own };
+        BusAction action = { .id = MANAGE_ACTION, .details = details, .session_id = s->id, .without_polkit = own };
         return bus_call_begin(b->connection, m, &action, run, b, ret_error);
 }
 

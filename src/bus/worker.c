@@ -64,6 +64,8 @@ static int create_session(BusCall *c, Error *error, sd_bus_error *ret_error) {
         if (r >= 0)
                 r = create_spec_parse(&spec, options.object, settings->timeout_max, error);
         if (r >= 0)
+                spec.caller = c->caller;
+        if (r >= 0)
                 r = session_create(b->context.sessions, &spec, bus_owner(c->uid, owner), on_created, c, &s, &attached,
                         &creation, error);
         if (r < 0) {

@@ -35,6 +35,8 @@ const Command command_table[] = {
           0, 0, 0, -1, false, command_test },
         { "doctor", "[CASE...]", "Check whether this machine can run sandboxes, and say how to mend what is wrong",
           OPTIONS_DOCTOR, 0, -1, -1, false, command_doctor },
+        { "audit", "[ID]", "Show who did what, from this machine's journal, of one session or of all",
+          OPTIONS_AUDIT, 0, 1, -1, false, command_audit },
         { "worker list", "", "List this machine's workers",
           0, 0, 0, -1, false, command_worker_list },
         { "worker add", "NAME", "Set up and start one more worker (root)",

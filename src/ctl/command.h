@@ -30,6 +30,7 @@ const Command *command_find(char **words, int n_words, int *ret_n_words);
 /* @c: NULL for the overview. */
 void command_help(const Command *c, FILE *f);
 
+int command_audit(Ctl *ctl, int argc, char **argv);
 int command_copy(Ctl *ctl, int argc, char **argv);
 int command_create(Ctl *ctl, int argc, char **argv);
 int command_doctor(Ctl *ctl, int argc, char **argv);

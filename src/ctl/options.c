@@ -78,6 +78,13 @@ const Option option_table[] = {
 
         { "attack",     0,   OPTION_FLAG,     OPTIONS_DOCTOR, AT(attack),   NULL,
           "Attack the sandboxes of a worker, too, and tell what held" },
+
+        { "since",      0,   OPTION_TEXT,     OPTIONS_AUDIT,  AT(since),    "TIME",
+          "Not what was before, as journalctl(1) takes it (today, -1h)" },
+        { "owner",      0,   OPTION_TEXT,     OPTIONS_AUDIT,  AT(owner),    "NAME",
+          "Only what was done by this key or user" },
+        { "follow",     'f', OPTION_FLAG,     OPTIONS_AUDIT,  AT(follow_audit), NULL,
+          "Go on with what is done from now on" },
 };
 /* clang-format on */
 const size_t option_table_size = ELEMENTSOF(option_table);

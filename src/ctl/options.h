@@ -46,6 +46,10 @@ typedef struct Options {
         bool purge;
 
         bool attack;
+
+        const char *since;
+        const char *owner;
+        bool follow_audit;
 } Options;
 
 void options_init(Options *o);
@@ -64,6 +68,7 @@ typedef enum OptionSet {
         OPTIONS_LOGS = 1 << 8,
         OPTIONS_SHELL = 1 << 9,
         OPTIONS_DOCTOR = 1 << 10,
+        OPTIONS_AUDIT = 1 << 11,
 } OptionSet;
 
 typedef enum OptionType {

@@ -248,6 +248,31 @@ int program_run(const char *const *argv) {
         return pid < 0 ? pid : wait_for(pid);
 }
 
+int program_open(const char *const *argv, FILE **ret, pid_t *ret_pid) {
+        _cleanup_fd_ int in = -EBADF, out = -EBADF;
+        int fds[2], pid;
+
+        if (pipe2(fds, O_CLOEXEC) < 0)
+                return -errno;
+        in = fds[0], out = fds[1];
+        FILE *f = fdopen(in, "re");
+        if (!f)
+                return -errno;
+        in = -EBADF;
+        pid = spawn(argv, out);
+        if (pid < 0) {
+                (void) fclose(f);
+                return pid;
+        }
+        *ret = f;
+        *ret_pid = pid;
+        return 0;
+}
+
+int program_wait(pid_t pid) {
+        return wait_for(pid);
+}
+
 int unit_property(const char *unit, const char *property, char **ret) {
         const char *const argv[] = { "systemctl", "show", "-P", property, unit, NULL };
         _cleanup_fd_ int in = -EBADF, out = -EBADF;

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include <stdio.h>
+
 #include "base/macro.h"
 
 /* A worker's systemd units and the drop-in that gives its socket an address. @root: prefix of all paths, "" for the
@@ -35,6 +37,11 @@ bool systemd_runs(void);
 
 /* Runs a program with its output on our standard error. Returns its exit status (127: cannot be run), or -errno. */
 int program_run(const char *const *argv);
+
+/* Starts a program whose output can be read: @ret is to be closed by the caller before program_wait(). */
+int program_open(const char *const *argv, FILE **ret, pid_t *ret_pid);
+/* Its exit status, or -errno. */
+int program_wait(pid_t pid);
 
 /* systemctl show -P PROPERTY UNIT: new string, "" when systemctl tells nothing. 0 or -errno. */
 int unit_property(const char *unit, const char *property, char **ret);

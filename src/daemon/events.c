@@ -112,7 +112,8 @@ static void log_exec(const Session *s, const Exec *e) {
         (void) snprintf(code, sizeof code, "%d", e->exit_code);
         log_event(LOG_INFO, &MESSAGE_EXEC_FINISHED,
                 LOG_FIELDS({ "SESSION_ID", s->id }, { "EXEC_ID", e->id }, { "REQUEST_ID", e->request_id },
-                        { "REASON", exec_reason_text(e->reason) }, { "EXIT_CODE", code }),
+                        { "REASON", exec_reason_text(e->reason) }, { "EXIT_CODE", code },
+                        { "SANDBOXD_OWNER", s->owner }, { "SANDBOXD_CALLER", e->caller }),
                 "Command in session %s ended: %s, exit code %d, %llu ms", s->id, exec_reason_text(e->reason),
                 e->exit_code, (unsigned long long) ((e->ended - e->started) / USEC_PER_MSEC));
 }
@@ -124,8 +125,9 @@ void manager_on_session(SessionManager *sm, SessionEvent event, Session *s, cons
         switch (event) {
         case SESSION_EVENT_NEW:
                 log_event(LOG_INFO, &MESSAGE_SESSION_CREATED,
-                        LOG_FIELDS({ "SESSION_ID", s->id }, { "SANDBOXD_OWNER", s->owner }), "Session %s created (%s)",
-                        s->id, s->from_pool ? "from pool" : "on demand");
+                        LOG_FIELDS({ "SESSION_ID", s->id }, { "REQUEST_ID", s->request_id },
+                                { "SANDBOXD_OWNER", s->owner }, { "SANDBOXD_CALLER", s->caller }),
+                        "Session %s created (%s)", s->id, s->from_pool ? "from pool" : "on demand");
                 bus_session_new(m->bus, s);
                 break;
         case SESSION_EVENT_CHANGED:

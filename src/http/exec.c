@@ -108,6 +108,7 @@ void http_exec(HttpRequest *r, void *userdata) {
                 return;
         }
         spec.request_id = http_request_id(r);
+        spec.caller = http_request_caller(r);
         if (http_wants_events(r))
                 http_exec_stream(r, api, s, &spec);
         else if (spec.background || spec.pty)

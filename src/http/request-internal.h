@@ -22,6 +22,7 @@ typedef struct HttpConnection {
         HttpRequest *request; /* borrowed: that is being read or served, or NULL */
         usec_t piece;         /* monotonic: when the last part of a body came */
         usec_t held;          /* monotonic: since when it is not read from, for we are not ready; 0: it is */
+        char caller[72];      /* where it comes from, for the log */
         char *target;         /* owned: of the request that is being read or served; kept on demand */
         usec_t since;         /* monotonic: accepted, or the last request ended */
         usec_t deadline;      /* of the head or the body that is being read */
@@ -85,6 +86,9 @@ struct HttpServer {
         HttpCounters counters;
         int reserve; /* owned: a descriptor to give up when there are none left, so that accept() can refuse */
         uint64_t id_prefix, last_id;
+        unsigned refusals_left; /* that may be told, see audit.c */
+        uint64_t refusals_hidden;
+        usec_t refusals_since;
         sd_event_source **listeners;
         size_t n_listeners;
         uint64_t n_calls; /* of the library to us */
@@ -120,6 +124,10 @@ int http_head_check(HttpRequest *r, const char *version, Error *error);
 const char *http_head_key(const HttpRequest *r);
 /* Decodes a part of the target of the request that @c reads, in place. Returns its length. */
 size_t http_head_unescape(HttpConnection *c, char *text);
+
+/* audit.c: who is at the other end, once; what has been done, when the request is over. */
+void http_connection_describe(HttpConnection *c, const struct sockaddr *peer);
+void http_audit(HttpRequest *r);
 
 /* route.c: finds the route and fills @r's route and parameters. Returns 0 or -errno with @error set. */
 int http_route_find(HttpRequest *r, const char *path, Error *error);

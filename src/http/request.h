@@ -26,6 +26,8 @@ const char *http_request_header(const HttpRequest *r, const char *name);
 const char *http_request_target(const HttpRequest *r);
 /* Where it came from. */
 const struct sockaddr *http_request_peer(const HttpRequest *r);
+/* The same for people: "unix:uid=1000,pid=42", "127.0.0.1:4242", "" when it cannot be told. */
+const char *http_request_caller(const HttpRequest *r);
 /* The whole body. */
 const char *http_request_body(const HttpRequest *r, size_t *ret_length);
 /* Name of the key that it came with, or NULL. */

@@ -44,6 +44,8 @@ static void on_connection(
                 c->fd = info->connect_fd;
                 c->since = clock_monotonic();
                 c->deadline = c->since + HEAD_PATIENCE_USEC;
+                http_connection_describe(
+                        c, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
                 TAILQ_INSERT_TAIL(&s->connections, c, entry);
                 s->n_connections++;
                 s->counters.connections = s->n_connections;
@@ -287,6 +289,8 @@ static void on_completed(
         s->n_calls++;
         (void) connection;
         (void) code;
+        if (*context)
+                http_audit(*context);
         *context = http_request_free(*context);
 }
 

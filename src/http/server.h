@@ -26,6 +26,7 @@ typedef struct HttpRoute {
         uint64_t body_max; /* bytes; HTTP_BODY_SETTING: the configured limit */
         HttpRouteFlags flags;
         HttpHandler *handler;
+        const char *audit; /* what it is called in the log of what was done, or NULL: it changes and tells nothing */
 } HttpRoute;
 
 #define HTTP_BODY_SETTING UINT64_MAX

@@ -63,6 +63,8 @@ void http_session_create(HttpRequest *r, void *userdata) {
                 http_answer_error(r, &error, k);
                 return;
         }
+        spec.request_id = http_request_id(r);
+        spec.caller = http_request_caller(r);
         PendingCreate *p = malloc(sizeof *p);
         if (!p) {
                 http_answer_error(r, &error, -ENOMEM);

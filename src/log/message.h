@@ -4,7 +4,8 @@
 /* The journal's MESSAGE_IDs. Each has an entry of the same id in units/sandboxd.catalog, which may quote these
  * fields (both checked by a test). Every entry carries WORKER_ID; what is about a session, a command or a request
  * carries its id; what ended or failed carries a REASON.
- * Fields: WORKER_ID SESSION_ID EXEC_ID REQUEST_ID REASON. */
+ * Fields: WORKER_ID SESSION_ID EXEC_ID REQUEST_ID REASON SANDBOXD_ACTION SANDBOXD_OWNER SANDBOXD_CALLER
+ * SANDBOXD_PATH SANDBOXD_STATUS. */
 typedef struct LogMessage {
         const char *name;
         const char *id; /* 32 hex digits */
@@ -31,6 +32,7 @@ typedef struct LogMessage {
         M(SESSION_ENDED, "7ad054a49fa641a688fe666be933e5aa")                                                           \
         M(EXEC_FINISHED, "91c72538e6f9442daa7078972abebfa7")                                                           \
         M(REQUEST_REFUSED, "de70289539e14dd098b6bf467ab9cdb8")                                                         \
+        M(AUDIT, "5d5a4f3c1e9b4f0c9d0c6a7b2f8e1d34")                                                                   \
         M(COORDINATOR_STARTING, "0b576c57a2ba4a9aba97440ebdf7efce")                                                    \
         M(COORDINATOR_READY, "78c1a4e9ba5c4660b8484f51b4314a0f")                                                       \
         M(COORDINATOR_STOPPING, "e247a167ffac4946935b0e01f0689add")                                                    \

@@ -40,6 +40,7 @@ Exec *exec_unref(Exec *e) {
         error_clear(&e->error);
         free(e->command);
         free(e->request_id);
+        free(e->caller);
         free(e);
         return NULL;
 }
@@ -334,6 +335,11 @@ int exec_start(sd_event *event, Sandbox *sandbox, ExecSpec *spec, const json_t *
         if (spec->request_id) {
                 e->request_id = strdup(spec->request_id);
                 if (!e->request_id)
+                        return -ENOMEM;
+        }
+        if (spec->caller) {
+                e->caller = strdup(spec->caller);
+                if (!e->caller)
                         return -ENOMEM;
         }
         int r = 0;

@@ -53,7 +53,7 @@ struct Exec {
         void *userdata;
         ExecDone *session_done; /* its session's: the same, afterwards; may be NULL */
         void *session_userdata;
-        char *request_id; /* owned or NULL */
+        char *request_id, *caller; /* owned or NULL */
         char *command;    /* owned: for people */
         bool background, terminal, keeps_log, base64;
         bool channel;            /* @in is a socket, somebody else reads and writes it */

@@ -401,6 +401,10 @@ int session_new(
                 uuid_make(s->id);
         int r = copy_text(&s->owner, owner);
         if (r == 0)
+                r = copy_text(&s->request_id, spec->request_id);
+        if (r == 0)
+                r = copy_text(&s->caller, spec->caller);
+        if (r == 0)
                 r = copy_text(&s->image, spec->image ? spec->image : m->settings.image);
         if (r == 0)
                 r = session_set_timeout(

@@ -51,6 +51,8 @@ Session *session_unref(Session *s) {
         free(s->key_index);
         free(s->owner);
         free(s->image);
+        free(s->request_id);
+        free(s->caller);
         json_decref(s->env);
         json_decref(s->metadata);
         free(s);

@@ -41,6 +41,7 @@ struct Session {
         uint64_t sequence;      /* in order of creation */
         char *key;              /* owned: of create-or-attach, or NULL */
         char *owner;            /* owned: name of the API key that made it, or NULL */
+        char *request_id, *caller; /* owned: of the request that made it, for the log, or NULL */
         char *image;            /* owned: as the client named it */
         json_t *env, *metadata; /* owned or NULL */
         Limits limits;

@@ -17,6 +17,7 @@
 
 typedef struct CreateSpec {
         char id[UUID_TEXT_MAX]; /* that the session gets, chosen by a coordinator, or "": a new one */
+        const char *request_id, *caller; /* borrowed until the session is there: for the log, or NULL */
         char *key; /* of create-or-attach, or NULL */
         char *image;
         usec_t timeout;   /* 0: the default */

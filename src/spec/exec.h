@@ -26,7 +26,7 @@ typedef struct ExecSpec {
         bool stdin_open;     /* more may follow */
         bool pty;
         uint16_t rows, columns; /* of the terminal */
-        const char *request_id; /* borrowed: for the log, or NULL */
+        const char *request_id, *caller; /* borrowed: for the log, or NULL */
         const char *label;      /* borrowed: what people see of it, or NULL for the command itself */
         bool channel;           /* its standard input is a socket that it also answers on, see exec_channel() */
         const int *streams;     /* borrowed: three descriptors that are its streams, or NULL for pipes of ours */

@@ -160,6 +160,9 @@ static const HttpRoute routes[] = {
         { "GET",    "/later",         0,                   HTTP_ROUTE_OPEN,   on_later },
         { "POST",   "/stream",        HTTP_BODY_UNLIMITED, HTTP_ROUTE_OPEN | HTTP_ROUTE_STREAM, on_stream },
         { "GET",    "/flow",          0,                   HTTP_ROUTE_OPEN,   on_flow },
+        { "GET",    "/v1/sessions/{}/files",    0,         0,                 on_owner,   "read" },
+        { "GET",    "/v1/sessions/{}/execs/{}", 0,         0,                 on_refusal, "output" },
+        { "GET",    "/v1/sessions/{}/later",    0,         0,                 on_later,   "watch" },
         { 0 },
 };
 /* clang-format on */
