@@ -5,6 +5,7 @@
 #include <sys/queue.h>
 
 #include "fetch/fetch.h"
+#include "fetch/names.h"
 
 /* Shared by fetch.c and fetcher.c only. */
 
@@ -37,6 +38,7 @@ struct Fetcher {
         FetchHandleList spare; /* last used first */
         unsigned n_spare;
         bool tick_armed;
+        Names *names; /* owned, once a name was to be looked up */
 };
 
 struct FetchServer {
@@ -45,7 +47,14 @@ struct FetchServer {
         char *host;       /* owned, or NULL */
         char *path;       /* owned: of the socket, or NULL */
         char *connect_to; /* owned: curl's rule that replaces the host by an address, or NULL */
-        bool needs_address;
+
+        /* When the host is a name: what it was last known to stand for. */
+        bool is_name;
+        char *addresses[NAME_ADDRESSES_MAX]; /* owned */
+        size_t n_addresses, address;         /* the one that is used */
+        usec_t looked_up;                    /* monotonic: last begun; 0: never */
+        NameQuery *query;
+        bool *freed; /* borrowed, or NULL: set when it is freed */
 };
 
 struct Fetch {
@@ -60,9 +69,11 @@ struct Fetch {
         unsigned n_connections;                           /* that the request was begun on */
         bool repeatable;                                  /* may go out twice */
         bool added;                                       /* curl has it */
+        bool waiting;                                     /* for the server's address, before that */
         bool send_paused;
         bool late;
         bool taken_over;
+        bool connect_only;
         int sock;    /* borrowed from curl: the last that was opened for it, or -EBADF */
         int failure; /* negative: why it was given up, whatever curl says */
 
@@ -77,6 +88,7 @@ struct Fetch {
 };
 
 /* fetcher.c */
+void fetcher_link(Fetcher *f, Fetch *fetch);
 CURLMcode fetcher_add(Fetcher *f, Fetch *fetch);
 void fetcher_remove(Fetcher *f, Fetch *fetch);
 void fetcher_run_soon(Fetcher *f);
@@ -89,3 +101,12 @@ FetchHandle *fetch_handle_new(Fetcher *f);
 FetchHandle *fetch_handle_free(FetchHandle *h);
 /* Tells the owner, who may free it. */
 void fetch_finish(Fetch *f, CURLcode code);
+/* The server has an address: the request goes there. */
+int fetch_begin(Fetch *f);
+
+/* server.c */
+bool server_needs_address(const FetchServer *s);
+/* The name is looked up, unless that was done just now. */
+void server_look_up(FetchServer *s);
+/* No connection was to be had. */
+void server_next_address(FetchServer *s);

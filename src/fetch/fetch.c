@@ -315,6 +315,12 @@ static int set_request(Fetch *f, const FetchRequest *q) {
         /* a connection that is taken over is nobody else's before or after */
         (void) curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, q->upgrade ? 1L : 0L);
         (void) curl_easy_setopt(c, CURLOPT_FORBID_REUSE, q->upgrade ? 1L : 0L);
+        if (q->connect_only) {
+                (void) curl_easy_setopt(c, CURLOPT_CONNECT_ONLY, 1L);
+                (void) curl_easy_setopt(c, CURLOPT_SSL_ENABLE_ALPN, 0L);
+                if (q->ca_file && curl_easy_setopt(c, CURLOPT_CAINFO, q->ca_file) != CURLE_OK)
+                        return -ENOMEM;
+        }
         return 0;
 }
 
@@ -325,8 +331,6 @@ static usec_t after(usec_t start, usec_t patience) {
 int fetch_start(FetchServer *server, const FetchRequest *q, const FetchOps *ops, void *userdata, Fetch **ret) {
         _cleanup_(fetch_freep) Fetch *f = NULL;
 
-        if (server->needs_address)
-                return -EHOSTUNREACH; /* curl would look it up in a thread */
         f = calloc(1, sizeof *f);
         if (!f)
                 return -ENOMEM;
@@ -340,16 +344,28 @@ int fetch_start(FetchServer *server, const FetchRequest *q, const FetchOps *ops,
         f->head_deadline = after(f->started, q->head_patience);
         f->deadline = after(f->started, q->patience);
         f->repeatable = strcmp(q->method, "GET") == 0 || strcmp(q->method, "HEAD") == 0;
-        f->handle = take_handle(f->fetcher, server);
+        f->connect_only = q->connect_only;
+        f->handle = q->connect_only ? fetch_handle_new(f->fetcher) : take_handle(f->fetcher, server);
         if (!f->handle)
                 return -ENOMEM;
         int r = set_request(f, q);
         if (r < 0)
                 return r;
-        if (fetcher_add(f->fetcher, f) != CURLM_OK)
-                return -ENOMEM;
+        server_look_up(server);
+        f->waiting = server_needs_address(server); /* curl would look it up in a thread */
+        if (!f->waiting)
+                r = fetch_begin(f);
+        if (r < 0)
+                return r;
+        fetcher_link(f->fetcher, f);
         *ret = take_ptr(f);
         return 0;
+}
+
+int fetch_begin(Fetch *f) {
+        f->waiting = false;
+        int r = set_server(f->handle, f->server); /* it may have another address since */
+        return r < 0 ? r : fetcher_add(f->fetcher, f) == CURLM_OK ? 0 : -ENOMEM;
 }
 
 Fetch *fetch_free(Fetch *f) {
@@ -371,7 +387,7 @@ void fetch_finish(Fetch *f, CURLcode code) {
         if (r == 0)
                 switch (code) {
                 case CURLE_OK:
-                        r = f->head_done ? 0 : -EPROTO;
+                        r = f->head_done || f->connect_only ? 0 : -EPROTO;
                         break;
                 case CURLE_COULDNT_CONNECT:
                 case CURLE_COULDNT_RESOLVE_HOST:
@@ -394,6 +410,8 @@ void fetch_finish(Fetch *f, CURLcode code) {
                 default:
                         r = f->n_connections == 0 ? -ECONNREFUSED : -ECONNRESET;
                 }
+        if (f->server->is_name && (r == -ECONNREFUSED || r == -ETIMEDOUT))
+                server_next_address(f->server);
         f->ops->done(f, r, f->userdata);
 }
 

@@ -19,16 +19,11 @@ int fetcher_new(sd_event *event, Fetcher **ret);
 Fetcher *fetcher_free(Fetcher *f); /* after all requests */
 DEFINE_CLEANUP(Fetcher, fetcher_free);
 
-/* @url: "http://HOST[:PORT]", "https://HOST[:PORT]" or "unix:/PATH". Returns 0, -EINVAL or -ENOMEM. */
+/* @url: "http://HOST[:PORT]", "https://HOST[:PORT]" or "unix:/PATH". A name is looked up when it is needed, and again
+ * from time to time. Returns 0, -EINVAL or -ENOMEM. */
 int fetch_server_new(Fetcher *f, const char *url, FetchServer **ret);
 FetchServer *fetch_server_free(FetchServer *s); /* after its requests */
 DEFINE_CLEANUP(FetchServer, fetch_server_free);
-
-/* The URL's host; NULL for a socket. */
-const char *fetch_server_host(const FetchServer *s);
-/* Is the host a name, which somebody has to look up? Until fetch_server_set_address() was called it is not reached. */
-bool fetch_server_needs_address(const FetchServer *s);
-int fetch_server_set_address(FetchServer *s, const char *address);
 
 typedef struct FetchOps {
         /* The head of the answer is known. */
@@ -61,12 +56,14 @@ typedef struct FetchRequest {
         usec_t connect_patience; /* for the connection */
         usec_t head_patience;    /* for the head of the answer, from the start; 0: for ever */
         usec_t patience;         /* for all of it; 0: for ever */
+        bool connect_only;       /* nothing is sent: channel.c */
+        const char *ca_file;     /* certificates to trust, borrowed until the end; NULL: those of the system */
         bool upgrade;            /* another protocol may follow, see fetch_take_over() */
 } FetchRequest;
 
 #define FETCH_SIZE_UNKNOWN UINT64_MAX
 
-/* Returns 0, -EHOSTUNREACH (the server has no address yet) or -ENOMEM. */
+/* Returns 0 or -ENOMEM. */
 int fetch_start(FetchServer *server, const FetchRequest *request, const FetchOps *ops, void *userdata, Fetch **ret);
 Fetch *fetch_free(Fetch *f);
 DEFINE_CLEANUP(Fetch, fetch_free);

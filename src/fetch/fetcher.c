@@ -48,8 +48,12 @@ static void complete(Fetcher *f) {
                 if (message->msg != CURLMSG_DONE)
                         continue;
                 (void) curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **) &fetch);
-                (void) curl_multi_remove_handle(f->multi, message->easy_handle);
-                fetch->added = false;
+                if (fetch->connect_only && code == CURLE_OK)
+                        fetch->deadline = USEC_INFINITY; /* the connection lives as long as curl has it */
+                else {
+                        (void) curl_multi_remove_handle(f->multi, message->easy_handle);
+                        fetch->added = false;
+                }
                 fetch_finish(fetch, code);
                 if (i >= COMPLETIONS_PER_TURN) {
                         fetcher_run_soon(f);
@@ -103,7 +107,7 @@ static Fetch *next_late(Fetcher *f) {
         Fetch *fetch;
 
         TAILQ_FOREACH(fetch, &f->active, entry)
-        if (fetch->late && fetch->added)
+        if (fetch->late && (fetch->added || fetch->waiting))
                 return fetch;
         return NULL;
 }
@@ -119,7 +123,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         (void) usec;
         f->tick_armed = false;
         TAILQ_FOREACH(fetch, &f->active, entry) {
-                usec_t deadline = fetch->added ? deadline_of(fetch) : USEC_INFINITY;
+                usec_t deadline = fetch->added || fetch->waiting ? deadline_of(fetch) : USEC_INFINITY;
                 if (deadline != USEC_INFINITY)
                         more = true;
                 if (now >= deadline && n_late < LATE_PER_TICK) {
@@ -131,8 +135,9 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         while (n_late > 0 && (fetch = next_late(f))) {
                 if (!fetch->failure)
                         fetch->failure = -ETIMEDOUT;
-                (void) curl_multi_remove_handle(f->multi, fetch->handle->curl);
-                fetch->added = false;
+                if (fetch->added)
+                        (void) curl_multi_remove_handle(f->multi, fetch->handle->curl);
+                fetch->added = fetch->waiting = false;
                 fetch_finish(fetch, CURLE_OPERATION_TIMEDOUT);
         }
         if (more)
@@ -229,14 +234,15 @@ int fetcher_close_socket(void *userdata, curl_socket_t fd) {
 CURLMcode fetcher_add(Fetcher *f, Fetch *fetch) {
         CURLMcode k = curl_multi_add_handle(f->multi, fetch->handle->curl);
 
-        if (k != CURLM_OK)
-                return k;
-        fetch->added = true;
+        fetch->added = k == CURLM_OK;
+        return k;
+}
+
+void fetcher_link(Fetcher *f, Fetch *fetch) {
         TAILQ_INSERT_TAIL(&f->active, fetch, entry);
         f->n_active++;
         if (deadline_of(fetch) != USEC_INFINITY)
                 arm_tick(f);
-        return k;
 }
 
 void fetcher_remove(Fetcher *f, Fetch *fetch) {
@@ -248,7 +254,7 @@ void fetcher_remove(Fetcher *f, Fetch *fetch) {
         }
         if (fetch->added)
                 (void) curl_multi_remove_handle(f->multi, h->curl);
-        if (f->n_spare >= SPARE_MAX || fetch->taken_over) {
+        if (f->n_spare >= SPARE_MAX || fetch->taken_over || fetch->connect_only) {
                 (void) fetch_handle_free(h);
                 return;
         }
@@ -314,6 +320,7 @@ Fetcher *fetcher_free(Fetcher *f) {
         if (!f)
                 return NULL;
         assert(TAILQ_EMPTY(&f->active));
+        f->names = names_free(f->names);
         while ((h = TAILQ_FIRST(&f->spare))) {
                 TAILQ_REMOVE(&f->spare, h, entry);
                 (void) fetch_handle_free(h);

@@ -7,6 +7,8 @@
 #include "fetch/fetch-internal.h"
 
 #define SOCKET_PATH_MAX 107U
+#define ADDRESS_AGE_USEC (30 * USEC_PER_SEC) /* it is looked up again */
+#define LOOK_UP_AGAIN_USEC USEC_PER_SEC      /* after it was of no use */
 
 static bool is_numeric(const char *host) {
         unsigned char address[sizeof(struct in6_addr)];
@@ -80,7 +82,7 @@ int fetch_server_new(Fetcher *f, const char *url, FetchServer **ret) {
                 r = read_authority(s, authority);
                 if (r < 0)
                         return r;
-                s->needs_address = !is_numeric(s->host);
+                s->is_name = !is_numeric(s->host);
                 s->url = strdup(url);
         }
         if (!s->url || (!s->path && !s->host))
@@ -101,6 +103,11 @@ FetchServer *fetch_server_free(FetchServer *s) {
         TAILQ_FOREACH(f, &s->fetcher->active, entry) /* over, but not freed yet */
         if (f->handle->server == s)
                 f->handle->server = NULL;
+        if (s->freed)
+                *s->freed = true;
+        s->query = name_query_free(s->query);
+        for (size_t i = 0; i < s->n_addresses; i++)
+                free(s->addresses[i]);
         free(s->connect_to);
         free(s->url);
         free(s->host);
@@ -109,20 +116,17 @@ FetchServer *fetch_server_free(FetchServer *s) {
         return NULL;
 }
 
-const char *fetch_server_host(const FetchServer *s) {
-        return s->host;
+/* --- addresses of a name --- */
+
+bool server_needs_address(const FetchServer *s) {
+        return s->is_name && !s->connect_to;
 }
 
-bool fetch_server_needs_address(const FetchServer *s) {
-        return s->needs_address;
-}
-
-int fetch_server_set_address(FetchServer *s, const char *address) {
+static int set_address(FetchServer *s, const char *address) {
         FetchHandle *h;
+        Fetch *f;
         char *rule;
 
-        if (!is_numeric(address))
-                return -EINVAL;
         if (asprintf(&rule, strchr(address, ':') ? "::[%s]:" : "::%s:", address) < 0)
                 return -ENOMEM;
         if (s->connect_to && strcmp(s->connect_to, rule) == 0) {
@@ -131,9 +135,79 @@ int fetch_server_set_address(FetchServer *s, const char *address) {
         }
         free(s->connect_to);
         s->connect_to = rule;
-        s->needs_address = false;
         TAILQ_FOREACH(h, &s->fetcher->spare, entry)
         if (h->server == s)
                 h->server = NULL; /* its options are set anew */
+        TAILQ_FOREACH(f, &s->fetcher->active, entry)
+        if (f->handle->server == s)
+                f->handle->server = NULL; /* for the next request */
         return 0;
+}
+
+void server_next_address(FetchServer *s) {
+        if (s->n_addresses > 1) {
+                s->address = (s->address + 1) % s->n_addresses;
+                (void) set_address(s, s->addresses[s->address]);
+        }
+        s->looked_up = MIN(s->looked_up, clock_monotonic() - ADDRESS_AGE_USEC + LOOK_UP_AGAIN_USEC);
+}
+
+/* Keeps to the address that is in use, if it is still one of them. */
+static void take_addresses(FetchServer *s, const char *const *addresses, size_t n) {
+        const char *current = s->n_addresses > 0 ? s->addresses[s->address] : NULL;
+        size_t chosen = 0;
+
+        for (size_t i = 0; current && i < n; i++)
+                if (strcmp(addresses[i], current) == 0)
+                        chosen = i;
+        for (size_t i = 0; i < s->n_addresses; i++)
+                free(s->addresses[i]);
+        s->n_addresses = s->address = 0;
+        for (size_t i = 0; i < n && (s->addresses[i] = strdup(addresses[i])); i++)
+                s->n_addresses++;
+        if (s->n_addresses == 0)
+                return;
+        s->address = MIN(chosen, s->n_addresses - 1);
+        (void) set_address(s, s->addresses[s->address]);
+}
+
+static Fetch *next_waiting(FetchServer *s) {
+        Fetch *f;
+
+        TAILQ_FOREACH(f, &s->fetcher->active, entry)
+        if (f->waiting && f->server == s)
+                return f;
+        return NULL;
+}
+
+static void on_addresses(const char *const *addresses, size_t n, void *userdata) {
+        FetchServer *s = userdata;
+        bool freed = false;
+        Fetch *f;
+
+        s->query = NULL;
+        if (n > 0)
+                take_addresses(s, addresses, n);
+        while ((f = next_waiting(s))) {
+                f->handle->server = NULL;
+                if (!server_needs_address(s) && fetch_begin(f) == 0)
+                        continue;
+                f->waiting = false;
+                s->freed = &freed; /* by who is told, maybe */
+                fetch_finish(f, CURLE_COULDNT_RESOLVE_HOST);
+                if (freed)
+                        return;
+                s->freed = NULL;
+        }
+}
+
+void server_look_up(FetchServer *s) {
+        Fetcher *f = s->fetcher;
+        usec_t now = clock_monotonic(), age = server_needs_address(s) ? 0 : ADDRESS_AGE_USEC;
+
+        if (!s->is_name || s->query || (s->looked_up && now < s->looked_up + age))
+                return;
+        s->looked_up = now;
+        if (f->names || names_new(f->event, &f->names) >= 0)
+                (void) names_look_up(f->names, s->host, on_addresses, s, &s->query);
 }
