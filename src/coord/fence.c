@@ -209,11 +209,12 @@ static void on_given(const StoreReply *reply, void *userdata) {
 
         f->store_call = NULL;
         f->given = json_array();
-        for (size_t i = 0; reply->result == 0 && i < reply->n_pairs; i++) {
-                if (!id_is_valid(reply->pairs[i].name))
+        for (size_t i = 0; reply->result == 0 && i < reply->n_members; i++) {
+                const char *id = reply->members[i];
+                if (!id_is_valid(id))
                         continue;
-                (void) json_array_append_new(f->given, json_string(reply->pairs[i].name));
-                k = sessions_find(f->job.coord->sessions, reply->pairs[i].name);
+                (void) json_array_append_new(f->given, json_string(id));
+                k = sessions_find(f->job.coord->sessions, id);
                 if (k)
                         k->lost = true;
         }

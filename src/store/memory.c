@@ -23,9 +23,9 @@ struct StoreCall {
         StoreDone *done;
         void *userdata;
         int result;
-        char *text;       /* owned or NULL */
-        StorePair *pairs; /* owned, with what they point to */
-        size_t n_pairs;
+        char *text;     /* owned or NULL */
+        char **members; /* owned, each */
+        size_t n_members;
         TAILQ_ENTRY(StoreCall) entry;
 };
 
@@ -46,11 +46,9 @@ static StoreCall *call_cancel(StoreCall *c) {
         if (!c)
                 return NULL;
         TAILQ_REMOVE(&c->memory->calls, c, entry);
-        for (size_t i = 0; i < c->n_pairs; i++) {
-                free((char *) c->pairs[i].name);
-                free((char *) c->pairs[i].text);
-        }
-        free(c->pairs);
+        for (size_t i = 0; i < c->n_members; i++)
+                free(c->members[i]);
+        free(c->members);
         free(c->text);
         free(c);
         return NULL;
@@ -64,7 +62,8 @@ static int on_answer(sd_event_source *source, void *userdata) {
         while ((c = TAILQ_FIRST(&m->calls))) {
                 StoreCall copy = *c;
                 TAILQ_REMOVE(&m->calls, c, entry);
-                copy.done(&(StoreReply){ copy.result, copy.text, copy.pairs, copy.n_pairs }, copy.userdata);
+                copy.done(&(StoreReply){ copy.result, copy.text, (const char *const *) copy.members, copy.n_members },
+                        copy.userdata);
                 TAILQ_INSERT_HEAD(&m->calls, c, entry);
                 (void) call_cancel(c);
         }
@@ -93,15 +92,14 @@ static int answer(Memory *m, int result, const char *text, StoreDone *done, void
         return 0;
 }
 
-static int add_pair(StoreCall *c, const char *name, const char *text) {
-        StorePair *p = reallocarray(c->pairs, c->n_pairs + 1, sizeof *p);
+static int add_member(StoreCall *c, const char *member) {
+        char **p = reallocarray(c->members, c->n_members + 1, sizeof *p);
 
         if (!p)
                 return -ENOMEM;
-        c->pairs = p;
-        p[c->n_pairs] = (StorePair){ strdup(name), strdup(text ? text : "") };
-        c->n_pairs++;
-        return p[c->n_pairs - 1].name && p[c->n_pairs - 1].text ? 0 : -ENOMEM;
+        c->members = p;
+        p[c->n_members] = strdup(member);
+        return p[c->n_members++] ? 0 : -ENOMEM;
 }
 
 /* --- items --- */
@@ -203,31 +201,6 @@ static int memory_drop(Store *s, const char *name) {
         return 0;
 }
 
-/* @skip: bytes of the name that are not told. */
-static int list(
-        Memory *m, Item *table, const char *prefix, size_t skip, StoreDone *done, void *userdata, StoreCall **ret) {
-        StoreCall *c;
-        usec_t now = clock_monotonic();
-
-        int r = answer(m, 0, NULL, done, userdata, &c);
-        if (r < 0 || !done)
-                return r;
-        for (Item *i = table; i && r >= 0; i = i->hh.next)
-                if (strncmp(i->name, prefix, strlen(prefix)) == 0 && now < i->deadline)
-                        r = add_pair(c, i->name + skip, i->text);
-        if (r < 0) {
-                (void) call_cancel(c);
-                return r;
-        }
-        if (ret)
-                *ret = c;
-        return 0;
-}
-
-static int memory_list(Store *s, const char *prefix, StoreDone *done, void *userdata, StoreCall **ret) {
-        return list(memory(s), memory(s)->items, prefix, 0, done, userdata, ret);
-}
-
 static char *member_name(const char *set, const char *member) {
         char *name;
 
@@ -267,8 +240,22 @@ static int memory_remove(Store *s, const char *set, const char *member) {
 
 static int memory_members(Store *s, const char *set, StoreDone *done, void *userdata, StoreCall **ret) {
         _cleanup_free_ char *prefix = member_name(set, "");
+        usec_t now = clock_monotonic();
+        StoreCall *c = NULL;
 
-        return prefix ? list(memory(s), memory(s)->sets, prefix, strlen(prefix), done, userdata, ret) : -ENOMEM;
+        int r = prefix ? answer(memory(s), 0, NULL, done, userdata, &c) : -ENOMEM;
+        if (r < 0 || !done)
+                return r;
+        for (Item *i = memory(s)->sets; i && r >= 0; i = i->hh.next)
+                if (strncmp(i->name, prefix, strlen(prefix)) == 0 && now < i->deadline)
+                        r = add_member(c, i->name + strlen(prefix));
+        if (r < 0) {
+                (void) call_cancel(c);
+                return r;
+        }
+        if (ret)
+                *ret = c;
+        return 0;
 }
 
 /* --- start and end --- */
@@ -301,7 +288,6 @@ static const StoreOps memory_ops = {
         .put = memory_put,
         .swap = memory_swap,
         .drop = memory_drop,
-        .list = memory_list,
         .add = memory_add,
         .remove = memory_remove,
         .members = memory_members,

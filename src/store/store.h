@@ -12,17 +12,13 @@
 typedef struct Store Store;
 typedef struct StoreCall StoreCall; /* a pending call: freeing it gives it up, what was asked may happen all the same */
 
-typedef struct StorePair {
-        const char *name, *text;
-} StorePair;
-
 typedef struct StoreReply {
         /* 0; -ENOENT: there is nothing of that name; -EEXIST: it is not what was expected, @text is what it is;
          * -EDQUOT: the set is full; -ENOTCONN, -ETIMEDOUT: the store is away; -EIO: it refused, @text says why */
         int result;
-        const char *text; /* or NULL */
-        const StorePair *pairs;
-        size_t n_pairs;
+        const char *text;           /* or NULL */
+        const char *const *members; /* of a set */
+        size_t n_members;
 } StoreReply;
 
 /* Called once, never from within the call that started it. The call is over, it need not be freed any more. */
@@ -41,9 +37,6 @@ typedef struct StoreOps {
         int (*swap)(Store *s, const char *name, const char *expected, const char *text, usec_t life, StoreDone *done,
                 void *userdata, StoreCall **ret);
         int (*drop)(Store *s, const char *name);
-        /* All whose names begin with @prefix. Slow: for what there are few of. */
-        int (*list)(Store *s, const char *prefix, StoreDone *done, void *userdata, StoreCall **ret);
-
         /* Sets: members have lives of their own. @max: -EDQUOT when the set has as many already; 0: no limit. */
         int (*add)(Store *s, const char *set, const char *member, usec_t life, unsigned max, StoreDone *done,
                 void *userdata, StoreCall **ret);

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "store/redis.h"
+
+#define TEXT_MAX 256U
+
+static int copy_text(const char *text, char **field) {
+        char *copy = strdup(text);
+
+        if (!copy)
+                return -ENOMEM;
+        free(*field);
+        *field = copy;
+        return 0;
+}
+
+int conf_parse_redis_text(
+        const ConfSetting *s, const char *value, bool more _unused_, void *field, Error *error _unused_) {
+        assert(s->size == sizeof(char *));
+
+        if (strlen(value) > TEXT_MAX || strpbrk(value, " \t\r\n"))
+                return -EINVAL;
+        return copy_text(value, field);
+}
+
+int conf_parse_redis_host(
+        const ConfSetting *s, const char *value, bool more _unused_, void *field, Error *error _unused_) {
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:";
+
+        assert(s->size == sizeof(char *));
+
+        if (*value != '/' && strspn(value, letters) != strlen(value))
+                return -EINVAL;
+        return strlen(value) > TEXT_MAX || strpbrk(value, " \t\r\n") ? -EINVAL : copy_text(value, field);
+}
+
+void redis_settings_clear(RedisSettings *s) {
+        if (s->password)
+                explicit_bzero(s->password, strlen(s->password));
+        free(s->host);
+        free(s->user);
+        free(s->password);
+        free(s->ca_file);
+        *s = (RedisSettings){ 0 };
+}
+
+bool redis_settings_equal(const RedisSettings *a, const RedisSettings *b) {
+        return strcmp(a->host, b->host) == 0 && a->port == b->port && a->database == b->database &&
+               strcmp(a->user, b->user) == 0 && strcmp(a->password, b->password) == 0 && a->tls == b->tls &&
+               strcmp(a->ca_file, b->ca_file) == 0 && a->timeout == b->timeout;
+}
+
+int redis_settings_load_credential(RedisSettings *s, Error *error) {
+        const char *folder = getenv("CREDENTIALS_DIRECTORY");
+        _cleanup_free_ char *path = NULL;
+        char *text = NULL;
+        size_t length;
+
+        if (!folder || !*folder)
+                return 0;
+        if (asprintf(&path, "%s/redis-password", folder) < 0) {
+                path = NULL;
+                return -ENOMEM;
+        }
+        int r = conf_read_file(path, &text, &length, error);
+        if (r == -ENOENT)
+                return 0;
+        if (r < 0)
+                return r;
+        text[strcspn(text, "\r\n")] = '\0';
+        free(s->password);
+        s->password = text;
+        return 0;
+}
