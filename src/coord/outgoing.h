@@ -25,11 +25,6 @@ typedef struct Outgoing {
 int outgoing_make(Outgoing *o, const Coordinator *c, const HttpRequest *r, const Worker *w, Error *error);
 int outgoing_add(Outgoing *o, const char *name, const char *value);
 
-/* Is a header of an answer or a request one that every connection has of its own? */
-bool header_is_hop(const char *name);
-/* Is @token in the comma-separated @list? */
-bool header_has_token(const char *list, const char *token);
-
 /* Address that a request came from, as text; proxies that are trusted are believed. "" for a local socket. */
 #define CLIENT_ADDRESS_MAX 64U
 const char *client_address(const Coordinator *c, const HttpRequest *r, char buf[static CLIENT_ADDRESS_MAX]);

@@ -1,6 +1,13 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "base/macro.h"
+
+/* Is a header of an answer or a request one that every connection has of its own? */
+bool header_is_hop(const char *name);
+/* Is @token in the comma-separated @list? */
+bool header_has_token(const char *list, const char *token);
+
 /* What coordinators and workers tell each other in the heads of requests and answers. Those of clients are dropped by
  * coordinators. */
 
