@@ -75,10 +75,12 @@ struct Fetch {
         bool taken_over;
         bool connect_only;
         int sock;    /* borrowed from curl: the last that was opened for it, or -EBADF */
+        int given;   /* owned: a socket to connect with that curl has not taken yet, or -EBADF */
+        bool is_given;
         int failure; /* negative: why it was given up, whatever curl says */
 
         char *head; /* owned: names and values, each ended by NUL */
-        size_t head_used, head_size;
+        size_t head_used, head_size, head_total;
         uint32_t names[FETCH_HEADERS_MAX], values[FETCH_HEADERS_MAX]; /* offsets */
         unsigned n_headers;
         bool head_done;

@@ -4,9 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fd.h"
 #include "fetch/fetch-internal.h"
 
 #define BUFFER_SIZE (16L * 1024L)
+#define HEADS_MAX                                                                                                      \
+        (4U * FETCH_HEAD_MAX)      /* bytes of all heads of an answer, those before it, and what follows its body */
 #define CONNECTION_AGE_MAX_SEC 50L /* idle; servers close theirs after 75 s: never at the moment we use it */
 #define TOKEN_CHARS "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
@@ -60,6 +63,11 @@ static size_t on_header(char *line, size_t one, size_t n, void *userdata) {
 
         if (f->failure)
                 return 0;
+        f->head_total += size; /* curl keeps them all */
+        if (f->head_total > HEADS_MAX) {
+                f->failure = -EPROTO;
+                return 0;
+        }
         if (f->head_done)
                 return size; /* what follows a body in pieces */
         while (length > 0 && (line[length - 1] == '\n' || line[length - 1] == '\r'))
@@ -312,9 +320,10 @@ static int set_request(Fetch *f, const FetchRequest *q) {
         (void) curl_easy_setopt(c, CURLOPT_READDATA, f);
         (void) curl_easy_setopt(c, CURLOPT_PREREQDATA, f);
         (void) curl_easy_setopt(c, CURLOPT_OPENSOCKETDATA, f);
-        /* a connection that is taken over is nobody else's before or after */
-        (void) curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, q->upgrade ? 1L : 0L);
-        (void) curl_easy_setopt(c, CURLOPT_FORBID_REUSE, q->upgrade ? 1L : 0L);
+        /* a connection that is taken over, or was given, is nobody else's before or after */
+        long alone = q->upgrade || q->sock > 0 ? 1L : 0L;
+        (void) curl_easy_setopt(c, CURLOPT_FRESH_CONNECT, alone);
+        (void) curl_easy_setopt(c, CURLOPT_FORBID_REUSE, alone);
         if (q->connect_only) {
                 (void) curl_easy_setopt(c, CURLOPT_CONNECT_ONLY, 1L);
                 (void) curl_easy_setopt(c, CURLOPT_SSL_ENABLE_ALPN, 0L);
@@ -338,7 +347,8 @@ int fetch_start(FetchServer *server, const FetchRequest *q, const FetchOps *ops,
         f->server = server;
         f->ops = ops;
         f->userdata = userdata;
-        f->sock = -EBADF;
+        f->sock = f->given = -EBADF;
+        f->is_given = q->sock > 0;
         f->started = clock_monotonic();
         f->connect_deadline = after(f->started, q->connect_patience);
         f->head_deadline = after(f->started, q->head_patience);
@@ -358,6 +368,8 @@ int fetch_start(FetchServer *server, const FetchRequest *q, const FetchOps *ops,
         if (r < 0)
                 return r;
         fetcher_link(f->fetcher, f);
+        if (f->is_given)
+                f->given = q->sock;
         *ret = take_ptr(f);
         return 0;
 }
@@ -375,6 +387,7 @@ Fetch *fetch_free(Fetch *f) {
                 fetcher_remove(f->fetcher, f);
                 f->handle = NULL;
         }
+        (void) fd_close(f->given);
         curl_slist_free_all(f->headers);
         free(f->head);
         free(f);

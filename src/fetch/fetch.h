@@ -59,6 +59,7 @@ typedef struct FetchRequest {
         bool connect_only;       /* nothing is sent: channel.c */
         const char *ca_file;     /* certificates to trust, borrowed until the end; NULL: those of the system */
         bool upgrade;            /* another protocol may follow, see fetch_take_over() */
+        int sock; /* above 0: what to connect with, of the family of the server's address; taken on success */
 } FetchRequest;
 
 #define FETCH_SIZE_UNKNOWN UINT64_MAX

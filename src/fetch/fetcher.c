@@ -220,6 +220,10 @@ curl_socket_t fetcher_open_socket(void *userdata, curlsocktype purpose, struct c
         Fetch *fetch = userdata;
 
         (void) purpose;
+        if (fetch->is_given) { /* once */
+                fetch->sock = take_fd(fetch->given);
+                return fetch->sock < 0 ? CURL_SOCKET_BAD : fetch->sock;
+        }
         fetch->sock = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
         return fetch->sock < 0 ? CURL_SOCKET_BAD : fetch->sock;
 }
