@@ -199,6 +199,7 @@ static int make_server(Manager *m) {
                 .userdata = &m->api,
                 .body_max = m->config->body_max,
                 .connections_max = m->config->connections_max,
+                .keep_targets = true,
         };
 
         int r = http_server_new(m->event, &settings, &m->server);
@@ -298,6 +299,7 @@ static void manager_done(Manager *m) {
                 free(m->listen[i]);
         free(m->listen);
         m->server = http_server_free(m->server);
+        m->api.fetcher = fetcher_free(m->api.fetcher);
         /* the backend goes first: it tells pool and sessions that all is over */
         m->backend = backend_free(m->backend);
         m->pool = pool_free(m->pool);

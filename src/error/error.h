@@ -25,6 +25,8 @@
         E(HEADERS_TOO_LARGE, "InvalidArgument", ENAMETOOLONG, 431, "Request head too large")         \
         E(INTERNAL, "Failed", EIO, 500, "Internal error")                                            \
         E(WORKER_LOST, "Failed", ENOLINK, 502, "Worker lost")                                        \
+        E(NO_SERVER, "Failed", ECONNREFUSED, 502, "No server on this port")                          \
+        E(BAD_ANSWER, "Failed", EPROTO, 502, "Bad answer from the sandbox")                          \
         E(NO_CAPACITY, "NoCapacity", EAGAIN, 503, "No capacity")                                     \
         E(DRAINING, "Draining", ESHUTDOWN, 503, "Draining")                                          \
         E(NO_ANSWER, "Failed", ETIMEDOUT, 504, "No answer from the sandbox")                         \

@@ -38,6 +38,8 @@ const HttpRoute http_api_routes[] = {
         { "POST",   "/v1/sessions/{}/contexts/{}/run",        8 * MIB,   0, http_context_run, "run" },
         { "POST",   "/v1/sessions/{}/contexts/{}/interrupt",  4 * KIB,   0, http_context_interrupt, "interrupt" },
         { "POST",   "/v1/sessions/{}/contexts/{}/restart",    4 * KIB,   0, http_context_restart, "restart" },
+        { "*",      "/v1/sessions/{}/ports/{}",               HTTP_BODY_UNLIMITED, HTTP_ROUTE_STREAM, http_port, "port" },
+        { "*",      "/v1/sessions/{}/ports/{}/*",             HTTP_BODY_UNLIMITED, HTTP_ROUTE_STREAM, http_port, "port" },
         { "GET",    "/v1/workers",              0,                 0,               http_worker_list },
         { "POST",   "/v1/workers/{}/drain",     0,                 0,               http_worker_drain, "drain" },
         { "POST",   "/v1/workers/{}/undrain",   0,                 0,               http_worker_undrain, "undrain" },

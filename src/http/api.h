@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "fetch/fetch.h"
 #include "http/events.h"
 #include "http/server.h"
 #include "session/context.h"
@@ -17,6 +18,8 @@ typedef struct HttpApi {
         usec_t started;           /* monotonic */
 
         uint64_t n_created, n_execs; /* since the start */
+
+        Fetcher *fetcher; /* owned: for servers inside sandboxes; NULL before the first request to one */
 
         char incarnation[UUID_TEXT_MAX]; /* another one means that all sessions of before are gone */
         char fencing_token[UUID_TEXT_MAX]; /* of this process; see http/fleet.h */
@@ -40,6 +43,7 @@ HttpHandler http_exec_tty;
 HttpHandler http_file_get, http_file_put, http_file_delete, http_file_stat, http_file_move, http_folder_make;
 HttpHandler http_context_create, http_context_list, http_context_show, http_context_delete;
 HttpHandler http_context_interrupt, http_context_restart, http_context_run;
+HttpHandler http_port;
 HttpHandler http_worker_list, http_worker_drain, http_worker_undrain, http_worker_fence;
 HttpHandler http_folder_list, http_file_watch, http_archive_get, http_archive_put;
 

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "init/file.h"
+#include "init/port.h"
 #include "init/sweep.h"
 
 /* One row each, in its own file. */
@@ -14,6 +15,7 @@ static const struct {
         const char *name;
         Builtin *run;
 } builtins[] = {
+        { "connect", builtin_connect },
         { "delete", builtin_delete },
         { "list", builtin_list },
         { "mkdir", builtin_mkdir },
@@ -21,6 +23,7 @@ static const struct {
         { "pack", builtin_pack },
         { "read", builtin_read },
         { "serve", builtin_serve },
+        { "sockets", builtin_sockets },
         { "stat", builtin_stat },
         { "unpack", builtin_unpack },
         { "watch", builtin_watch },

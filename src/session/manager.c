@@ -346,6 +346,7 @@ Session *session_alloc(SessionManager *m) {
         s->n_ref = 1;
         s->manager = m;
         LIST_INIT(&s->end_waiters);
+        LIST_INIT(&s->port_uses);
         TAILQ_INIT(&s->execs);
         TAILQ_INIT(&s->contexts);
         return s;

@@ -469,6 +469,7 @@ static int gone(const Session *s, Error *error) {
 int operation_start(Session *s, const OperationSpec *spec, Operation **ret, Error *error) {
         if (s->ended)
                 return gone(s, error);
+        (void) session_resume(s);
 
         Operation *o = malloc(sizeof *o);
         if (!o)

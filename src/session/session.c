@@ -7,6 +7,7 @@
 #include "session/attendant.h"
 #include "session/context.h"
 #include "session/manager-internal.h"
+#include "session/port.h"
 
 #define ENDED_EXECS_MAX 32U
 #define LOG_BYTES_MAX (16 * MIB)
@@ -249,6 +250,7 @@ void session_end(Session *s, SessionEndReason reason) {
         s->manager->n_ending++;
         (void) session_ref(s); /* until the sandbox has ended */
         session_removed(s);
+        port_uses_end(s);
         sandbox_set_owner(s->sandbox, on_sandbox, s);
         backend_kill(s->sandbox->backend, s->sandbox);
         /* commands are told now, their clients need not wait for the last process; the sandbox goes on to its end */

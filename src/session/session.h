@@ -15,6 +15,7 @@
 typedef struct Session Session;
 typedef struct SessionManager SessionManager;
 typedef struct Context Context;
+typedef struct PortUse PortUse;
 
 #define SESSION_END_REASONS(R) R(DELETED, "deleted") R(EXPIRED, "expired") R(LOST, "lost") R(STOPPED, "stopped")
 
@@ -62,6 +63,8 @@ struct Session {
         Context *prepared; /* owned: an interpreter that waits for its first use, or NULL */
         UT_hash_handle by_id, by_key;
         char *key_index; /* owned: owner and key */
+        LIST_HEAD(, PortUse) port_uses; /* connections to servers inside */
+        unsigned n_port_uses;
         struct Attendant *attendant; /* owned: for small operations on files, or NULL */
         RegistryEntry *entry;
         bool change_announced;

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# shellcheck shell=bash
+# For tests that a worker of their own is enough for: worker_run PROGRAM BUILD [ARGUMENT...] runs the python program
+# with ADDRESS, PID and the arguments, in the lab on the worker of the packages, else on one of BUILD.
+
+worker_run() {
+    local program=$1 build=${2-} work port status
+    if [ -n "${LAB_MODE-}" ]; then
+        # shellcheck source=tests/system/lib.sh
+        . /lab/system/lib.sh
+        systemctl start sandboxd@worker1 || fail "start"
+        python3 "$program" 127.0.0.1:5000 "$(systemctl show -P MainPID sandboxd@worker1)" "${@:3}"
+        return
+    fi
+    : "${build:?give the folder of a build}"
+    work=$(mktemp -d /tmp/sandboxd-run.XXXXXX)
+    chmod 755 "$work"
+    : >"$work/log"
+    port=$((20000 + RANDOM % 10000))
+    "$build/src/daemon/sandboxd" --standalone --worker "run$$" --state "$work/state" --runtime "$work/run" \
+        --listen "127.0.0.1:$port" >"$work/log" 2>&1 &
+    worker=$!
+    # shellcheck disable=SC2064
+    trap "kill $worker 2>/dev/null; wait; rm -rf '$work'" EXIT
+    for _ in $(seq 300); do
+        ! grep -q '^ready$' "$work/log" || break
+        kill -0 $worker 2>/dev/null || break
+        sleep 0.1
+    done
+    grep -q '^ready$' "$work/log" || { cat "$work/log"; echo "the worker does not start"; return 1; }
+    python3 "$program" "127.0.0.1:$port" $worker "${@:3}"
+    status=$?
+    kill -0 $worker || { tail "$work/log"; echo "the worker has ended"; status=1; }
+    return $status
+}
