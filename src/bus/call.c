@@ -100,7 +100,8 @@ static void audit(const BusCall *c) {
                 if (strcmp(actions[i][0], member) == 0)
                         log_event(LOG_INFO, &MESSAGE_AUDIT,
                                 LOG_FIELDS({ "SANDBOXD_ACTION", actions[i][1] },
-                                        { "SANDBOXD_OWNER", bus_owner(c->uid, owner) }, { "SANDBOXD_CALLER", c->caller },
+                                        { "SANDBOXD_OWNER", bus_owner(c->uid, owner) },
+                                        { "SANDBOXD_CALLER", c->caller },
                                         { "SESSION_ID", c->session_id[0] ? c->session_id : NULL }),
                                 "%s by %s", actions[i][1], c->caller);
 }

@@ -17,7 +17,7 @@
 typedef struct BusAction {
         const char *id;
         const char *const *details; /* name, value, name, value ..., NULL; or NULL. Rules may look at them */
-        const char *session_id; /* that it is done to, for the log, or NULL */
+        const char *session_id;     /* that it is done to, for the log, or NULL */
         bool without_polkit;        /* where there is no polkit, those whom the bus lets through may do it */
 } BusAction;
 

@@ -84,8 +84,8 @@ char *audit_line(const json_t *entry) {
         caller = shown(entry, "SANDBOXD_CALLER");
         session = shown(entry, "SESSION_ID");
         rest = details(entry);
-        return xasprintf("%s  %-8s  %-10s  %-22s  %-8s  %s  %s", format_timestamp(entry_time(entry), time), worker, owner,
-                caller, safe, session, rest);
+        return xasprintf("%s  %-8s  %-10s  %-22s  %-8s  %s  %s", format_timestamp(entry_time(entry), time), worker,
+                owner, caller, safe, session, rest);
 }
 
 json_t *audit_object(const json_t *entry) {

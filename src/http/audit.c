@@ -8,9 +8,9 @@
 #include "log/log.h"
 
 /*
- * What is told of each request, for those who look into what happened: who, from where, what and with which result. Never
- * what a command, a file or a key contains. Sessions that are created and commands that end have messages of their own,
- * which carry the same fields.
+ * What is told of each request, for those who look into what happened: who, from where, what and with which result.
+ * Never what a command, a file or a key contains. Sessions that are created and commands that end have messages of
+ * their own, which carry the same fields.
  */
 
 /* Refusals are what somebody without a key can cause at will. */
@@ -105,7 +105,6 @@ void http_audit(HttpRequest *r) {
                         { "SESSION_ID", names_session(route) ? r->parameters[0] : NULL },
                         { "EXEC_ID", names_exec(route) ? r->parameters[1] : NULL },
                         { "SANDBOXD_PATH", http_request_argument(r, "path") }, { "REQUEST_ID", r->id },
-                        { "SANDBOXD_STATUS", left ? NULL : status },
-                        { "REASON", left ? "the client left" : NULL }),
+                        { "SANDBOXD_STATUS", left ? NULL : status }, { "REASON", left ? "the client left" : NULL }),
                 "%s by %s, %s", route->audit, r->owner ? r->owner : "anybody", r->client->caller);
 }

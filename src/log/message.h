@@ -27,7 +27,7 @@ typedef struct LogMessage {
         M(POOL_MEMBER_DIED, "b0dc5fc4165d43ec84e387706b075ca4")                                                        \
         M(POOL_RESIZED, "2758a47cdc3e4c05874fbbe9d9e82aa8")                                                            \
         M(SANDBOX_FAILED, "89493625c14d418e825bef8e64c0ff29")                                                          \
-        M(WARM_FAILED, "d1f519c94703452e8c8eeb8b771064fc")                                                          \
+        M(WARM_FAILED, "d1f519c94703452e8c8eeb8b771064fc")                                                             \
         M(SESSION_CREATED, "8f7c5b70f9374d56a54f8fd3e4987683")                                                         \
         M(SESSION_ENDED, "7ad054a49fa641a688fe666be933e5aa")                                                           \
         M(EXEC_FINISHED, "91c72538e6f9442daa7078972abebfa7")                                                           \

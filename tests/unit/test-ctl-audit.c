@@ -30,8 +30,9 @@ static void a_file_that_was_read_is_one_line(void **state) {
                                 "\"MESSAGE_ID\":\"5d5a4f3c1e9b4f0c9d0c6a7b2f8e1d34\",\"SANDBOXD_ACTION\":\"read\","
                                 "\"SANDBOXD_OWNER\":\"alice\",\"SANDBOXD_CALLER\":\"unix:uid=7,pid=9\","
                                 "\"SESSION_ID\":\"abc\",\"SANDBOXD_PATH\":\"a.txt\",\"SANDBOXD_STATUS\":\"200\"}"));
-        assert_string_equal(line, "2026-01-01T00:00:00.000Z  worker1   alice       unix:uid=7,pid=9        read      abc  "
-                                  "path=a.txt status=200");
+        assert_string_equal(line,
+                "2026-01-01T00:00:00.000Z  worker1   alice       unix:uid=7,pid=9        read      abc  "
+                "path=a.txt status=200");
 }
 
 static void what_a_client_named_cannot_write_to_the_terminal(void **state) {
@@ -54,7 +55,8 @@ static void other_messages_are_none_of_it(void **state) {
         /* bytes that are no text, and no action: the journal gives an array, or null */
         assert_null(audit_action(parse("{\"MESSAGE_ID\":[1,2]}")));
         (void) drop(NULL);
-        assert_null(audit_action(parse("{\"MESSAGE_ID\":\"5d5a4f3c1e9b4f0c9d0c6a7b2f8e1d34\",\"SANDBOXD_ACTION\":null}")));
+        assert_null(
+                audit_action(parse("{\"MESSAGE_ID\":\"5d5a4f3c1e9b4f0c9d0c6a7b2f8e1d34\",\"SANDBOXD_ACTION\":null}")));
 }
 
 /* The ids are those of the service's table. */
@@ -72,10 +74,11 @@ static void every_id_is_in_the_table_of_messages(void **state) {
         while (getline(&text, &room, f) > 0)
                 for (size_t i = 0; i < ELEMENTSOF(rows); i++) {
                         char name[64], id[33], document[160];
-                        if (sscanf(text, " M(%63[A-Z_], \"%32[0-9a-f]", name, id) != 2 || strcmp(name, rows[i].name) != 0)
+                        if (sscanf(text, " M(%63[A-Z_], \"%32[0-9a-f]", name, id) != 2 ||
+                                strcmp(name, rows[i].name) != 0)
                                 continue;
-                        (void) snprintf(document, sizeof document,
-                                "{\"MESSAGE_ID\":\"%s\",\"SANDBOXD_ACTION\":\"done\"}", id);
+                        (void) snprintf(
+                                document, sizeof document, "{\"MESSAGE_ID\":\"%s\",\"SANDBOXD_ACTION\":\"done\"}", id);
                         assert_string_equal(audit_action(parse(document)), rows[i].action);
                         (void) drop(NULL);
                         found++;

@@ -46,7 +46,8 @@ static void test_who_read_what(void **state) {
         Fixture *f = *state;
         char caller[64];
 
-        assert_status(get(f, "/v1/sessions/abc/files?path=a%20b", "Authorization: Bearer sesame\r\nX-Request-Id: q1\r\n"),
+        assert_status(
+                get(f, "/v1/sessions/abc/files?path=a%20b", "Authorization: Bearer sesame\r\nX-Request-Id: q1\r\n"),
                 200);
         run_ready(f->event);
         assert_int_equal(told.n_audit, 1);
