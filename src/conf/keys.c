@@ -2,7 +2,9 @@
 #include "conf/keys.h"
 
 #include <sodium.h>
+#include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define BLANKS " \t\r"
 
@@ -138,6 +140,42 @@ int api_keys_add_file(ApiKeys *keys, const char *path, Error *error) {
                 }
         }
         return 0;
+}
+
+int api_keys_add_given(ApiKeys *keys, const char *path, Error *error) {
+        const char *folder = getenv("CREDENTIALS_DIRECTORY");
+        _cleanup_free_ char *credential = NULL;
+
+        if (!folder || !*folder)
+                return 0;
+        if (access(path, F_OK) == 0)
+                return api_keys_add_file(keys, path, error);
+        if (asprintf(&credential, "%s/api-keys", folder) < 0) {
+                credential = NULL;
+                return -ENOMEM;
+        }
+        return api_keys_add_file(keys, credential, error);
+}
+
+void api_keys_follow(ApiKeys *keys, const ApiKeys *old) {
+        keys->needed = keys->n == 0 && api_keys_are_needed(old);
+}
+
+bool api_keys_are_needed(const ApiKeys *keys) {
+        return keys->n > 0 || keys->needed;
+}
+
+static const ApiKey *find_name(const ApiKeys *keys, const char *name) {
+        for (size_t i = 0; i < keys->n; i++)
+                if (strcmp(keys->list[i].name, name) == 0)
+                        return keys->list + i;
+        return NULL;
+}
+
+bool api_keys_agree(const ApiKeys *a, const ApiKeys *b, const char *name) {
+        const ApiKey *x = find_name(a, name), *y = find_name(b, name);
+
+        return x && y ? memcmp(x->digest, y->digest, sizeof x->digest) == 0 : x == y;
 }
 
 const ApiKey *api_keys_find(const ApiKeys *keys, const char *key) {

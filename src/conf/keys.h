@@ -17,6 +17,7 @@ typedef struct ApiKey {
 typedef struct ApiKeys {
         ApiKey *list; /* owned; names and digests differ from each other */
         size_t n;
+        bool needed; /* although there are none any more: nobody is let in */
 } ApiKeys;
 
 bool api_key_name_is_valid(const char *name, size_t length);
@@ -28,6 +29,19 @@ int api_keys_add(ApiKeys *keys, const char *text, size_t length, Error *error);
 
 /* Adds the keys of a file, one NAME:SHA256 a line; no file is fine, "#" begins a comment line. */
 int api_keys_add_file(ApiKeys *keys, const char *path, Error *error);
+
+/* Adds those that a service was given, the copy at @path that follows changes, or else the
+ * service's credential "api-keys". Outside of a service there is neither. */
+int api_keys_add_given(ApiKeys *keys, const char *path, Error *error);
+
+/* @keys take the place of @old: when the last one was revoked nobody is let in, rather than everybody. */
+void api_keys_follow(ApiKeys *keys, const ApiKeys *old);
+
+/* Does a client need a key? */
+bool api_keys_are_needed(const ApiKeys *keys);
+
+/* Is the key of this name the same in both, or in neither? */
+bool api_keys_agree(const ApiKeys *a, const ApiKeys *b, const char *name);
 
 /* Whose key is it? NULL: nobody's. */
 const ApiKey *api_keys_find(const ApiKeys *keys, const char *key);

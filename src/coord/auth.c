@@ -7,7 +7,7 @@ int coord_authenticate(const HttpRequest *r, const char *key, char **owner, void
         Coordinator *c = userdata;
         const ApiKeys *keys = &c->config->keys;
 
-        if (keys->n == 0)
+        if (!api_keys_are_needed(keys))
                 return c->config->allow_anonymous ? 0 : http_request_check_anonymous(r, error);
         const ApiKey *found = key ? api_keys_find(keys, key) : NULL;
         if (!found)
@@ -16,4 +16,21 @@ int coord_authenticate(const HttpRequest *r, const char *key, char **owner, void
                             : "Give a key: \"Authorization: Bearer KEY\" or \"X-API-Key: KEY\".");
         *owner = strdup(found->name);
         return *owner ? 0 : -ENOMEM;
+}
+
+typedef struct Change {
+        const ApiKeys *old, *new;
+} Change;
+
+static bool is_revoked(const HttpRequest *r, void *userdata) {
+        const Change *change = userdata;
+        const char *owner = http_request_owner(r);
+
+        return owner && !api_keys_agree(change->old, change->new, owner);
+}
+
+void coord_revoke_keys(Coordinator *c, const CoordConfig *old) {
+        Change change = { .old = &old->keys, .new = &c->config->keys };
+
+        http_server_close(c->server, is_revoked, &change);
 }

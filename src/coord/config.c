@@ -118,18 +118,13 @@ static int load_secret(const char *folder, const char *name, char **field, Error
 
 static int load_credentials(CoordConfig *c, Error *error) {
         const char *folder = getenv("CREDENTIALS_DIRECTORY");
-        _cleanup_free_ char *path = NULL;
 
         if (!folder || !*folder)
                 return 0;
         int r = load_secret(folder, "worker-key", &c->worker_key, error);
         if (r < 0)
                 return r;
-        if (asprintf(&path, "%s/api-keys", folder) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        return api_keys_add_file(&c->keys, path, error);
+        return api_keys_add_given(&c->keys, "/run/sandboxd/coordinator-keys", error);
 }
 
 static int load_files(CoordConfig *c, const char *file, Error *error) {

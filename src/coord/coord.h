@@ -70,6 +70,8 @@ int coord_listen(Coordinator *c);
 
 /* auth.c */
 HttpAuthenticate coord_authenticate;
+/* Ends what is being served for keys that were good in @old and are not any more. */
+void coord_revoke_keys(Coordinator *c, const CoordConfig *old);
 
 /* events.c: what happens, for the log and the service manager */
 void coord_on_fleet(Fleet *f, FleetEvent event, Worker *w, void *userdata);

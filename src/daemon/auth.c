@@ -21,7 +21,7 @@ static int check_key(const Config *c, const HttpRequest *r, const char *key, cha
         /* who may speak for others says for whom; who speaks for nobody may do everything */
         const char *stated = http_request_header(r, HEADER_OWNER), *name = stated;
 
-        if (c->keys.n > 0) {
+        if (api_keys_are_needed(&c->keys)) {
                 const ApiKey *found = key ? api_keys_find(&c->keys, key) : NULL;
                 if (!found)
                         return error_set(error, ERROR_UNAUTHORIZED,
@@ -30,7 +30,7 @@ static int check_key(const Config *c, const HttpRequest *r, const char *key, cha
                 if (!is_coordinator(c, found))
                         name = found->name;
         }
-        if (c->keys.n == 0 && !c->allow_anonymous) {
+        if (!api_keys_are_needed(&c->keys) && !c->allow_anonymous) {
                 int k = http_request_check_anonymous(r, error);
                 if (k < 0)
                         return k;
@@ -41,6 +41,28 @@ static int check_key(const Config *c, const HttpRequest *r, const char *key, cha
                 return error_set_field(error, ERROR_MALFORMED, HEADER_OWNER, NULL, "This is no name of a key.");
         *owner = strdup(name);
         return *owner ? 0 : -ENOMEM;
+}
+
+typedef struct Change {
+        const Config *old, *new;
+        bool coordinators; /* one of theirs is another: who speaks for whom is not known any more */
+} Change;
+
+static bool is_revoked(const HttpRequest *r, void *userdata) {
+        const Change *change = userdata;
+        const char *owner = http_request_owner(r);
+
+        return change->coordinators || (owner && !api_keys_agree(&change->old->keys, &change->new->keys, owner));
+}
+
+void manager_revoke_keys(Manager *m, const Config *old) {
+        Change change = { .old = old, .new = m->config };
+
+        for (size_t i = 0; i < old->keys.n; i++)
+                if (is_coordinator(old, &old->keys.list[i]) &&
+                        !api_keys_agree(&old->keys, &m->config->keys, old->keys.list[i].name))
+                        change.coordinators = true;
+        http_server_close(m->server, is_revoked, &change);
 }
 
 int manager_authenticate(const HttpRequest *r, const char *key, char **owner, void *userdata, Error *error) {

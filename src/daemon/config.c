@@ -244,18 +244,14 @@ static int load_files(Config *c, const char *root, const char *worker, Error *er
         return r < 0 ? r : load_pair(c, root, own, error);
 }
 
-/* The folder of the service's credentials is named by the service manager, a real path whatever the root. */
-static int load_credential(Config *c, Error *error) {
-        const char *folder = getenv("CREDENTIALS_DIRECTORY");
+static int load_keys(Config *c, const char *root, Error *error) {
         _cleanup_free_ char *path = NULL;
 
-        if (!folder || !*folder)
-                return 0;
-        if (asprintf(&path, "%s/api-keys", folder) < 0) {
+        if (asprintf(&path, "%s/run/sandboxd/api-keys", root) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }
-        return api_keys_add_file(&c->keys, path, error);
+        return api_keys_add_given(&c->keys, path, error);
 }
 
 static int load(Config *c, const char *root, const char *worker, Error *error) {
@@ -277,7 +273,7 @@ static int load(Config *c, const char *root, const char *worker, Error *error) {
         r = conf_load_environment(&table, c, error);
         if (r < 0)
                 return r;
-        r = load_credential(c, error);
+        r = load_keys(c, root, error);
         if (r < 0)
                 return r;
         r = copy_text(worker, &c->worker_id); /* the name on the command line is above WORKER_ID */

@@ -145,7 +145,13 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
                 char *id = config->worker_id;
                 config->worker_id = old->worker_id;
                 old->worker_id = id;
+                if (!config->allow_anonymous)
+                        api_keys_follow(&config->keys, &old->keys);
+                if (config->keys.needed)
+                        log_warning(
+                                "There are no API keys any more: nobody is let in until there is one, or a restart.");
                 m->config = config;
+                manager_revoke_keys(m, old);
                 (void) config_free(old);
                 apply(m);
                 log_event(LOG_INFO, &MESSAGE_WORKER_RELOADED, NULL, "Configuration of worker %s read again.",

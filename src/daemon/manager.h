@@ -84,6 +84,8 @@ int manager_standalone(Manager *m);
 
 /* auth.c */
 HttpAuthenticate manager_authenticate;
+/* Ends what is being served for keys that were good in @old and are not any more. */
+void manager_revoke_keys(Manager *m, const Config *old);
 
 /* image.c */
 int manager_resolve_image(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error);

@@ -423,6 +423,14 @@ int http_server_listen(HttpServer *s, int fd) {
         return 0;
 }
 
+void http_server_close(HttpServer *s, bool (*wanted)(const HttpRequest *r, void *userdata), void *userdata) {
+        HttpConnection *c;
+
+        TAILQ_FOREACH(c, &s->connections, entry)
+        if (c->request && wanted(c->request, userdata))
+                close_connection(c);
+}
+
 void http_server_set_accepting(HttpServer *s, bool accepting) {
         for (size_t i = 0; i < s->n_listeners; i++)
                 (void) sd_event_source_set_enabled(s->listeners[i], accepting ? SD_EVENT_ON : SD_EVENT_OFF);

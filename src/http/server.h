@@ -61,6 +61,9 @@ void http_server_configure(HttpServer *s, uint64_t body_max, unsigned connection
 /* Serves what connects to @fd (taken), a listening stream socket. */
 int http_server_listen(HttpServer *s, int fd);
 
+/* Closes the connections of requests that are being served and @wanted. */
+void http_server_close(HttpServer *s, bool (*wanted)(const HttpRequest *r, void *userdata), void *userdata);
+
 /* While it does not accept, connections wait in the kernel. It does at first. */
 void http_server_set_accepting(HttpServer *s, bool accepting);
 

@@ -40,6 +40,48 @@ expect 6 "$(sandboxctl audit --json "$id" | jq -r 'select(.owner == "one") | .ac
 expect "" "$(sandboxctl audit --owner two --since -1h)" "entries of somebody else"
 ! journalctl -q -b -o export | grep -aE 'hidden-c|=secret$' || fail "the journal tells what was inside"
 
+step "a key that is added is good without a restart"
+pid=$(systemctl show -P MainPID sandboxd@worker1)
+line() { echo "$1:$(printf %s "$2" | sha256sum | cut -d' ' -f1)"; }
+status_of() { status -H "X-API-Key: $1"; }
+expect 401 "$(status_of other)"
+line two other >>/etc/sandboxd/api-keys
+until_true 10 eval '[ "$(status_of other)" = 200 ]' || fail "the new key is not good"
+
+step "a key that is revoked is refused within a second, and what it does ends"
+id=$(command curl -s -H 'X-API-Key: other' -X POST "$WORKER_URL/v1/sessions" | jq -r .session_id)
+command curl -sN -H 'X-API-Key: other' -H 'Accept: text/event-stream' -d '{"command":"echo begun; sleep 100"}' \
+    "$WORKER_URL/v1/sessions/$id/exec" >/tmp/stream &
+stream=$!
+until_true 10 grep -q begun /tmp/stream || fail "the stream does not begin"
+line one secret >/etc/sandboxd/api-keys.new
+revoked=$(date +%s%N)
+mv /etc/sandboxd/api-keys.new /etc/sandboxd/api-keys
+until_true 10 eval '[ "$(status_of other)" = 401 ]' || fail "the revoked key is good"
+took=$((($(date +%s%N) - revoked) / 1000000))
+echo "refused after $took ms"
+[ "$took" -lt 1000 ] || fail "revoking took $took ms"
+expect 200 "$(status_of secret)"
+for _ in $(seq 50); do kill -0 $stream 2>/dev/null || break; sleep 0.1; done
+! kill -0 $stream 2>/dev/null || fail "its stream goes on"
+
+step "a session belongs to the name of a key"
+show() { command curl -s -o /dev/null -w '%{http_code}' -H "X-API-Key: $1" "$WORKER_URL/v1/sessions/$id"; }
+expect 404 "$(show secret)" "another key"
+line two newer >>/etc/sandboxd/api-keys
+until_true 10 eval '[ "$(status_of newer)" = 200 ]' || fail "the rotated key is not good"
+expect 200 "$(show newer)" "the new key of the same name"
+
+step "a file that cannot be read changes nothing; without the last key nobody is let in"
+echo "broken" >>/etc/sandboxd/api-keys
+sleep 1
+expect 200 "$(status_of newer)" "the old key while the file is wrong"
+rm /etc/sandboxd/api-keys
+until_true 10 eval '[ "$(status_of newer)" = 401 ]' || fail "keys outlive their file"
+expect 401 "$(status)" "nobody"
+expect "root sandboxd 440" "$(stat -c '%U %G %a' /run/sandboxd/api-keys)" "the copy"
+expect "$pid" "$(systemctl show -P MainPID sandboxd@worker1)" "the process all the while"
+
 step "a bad file refuses the start and says where"
 echo "one:short" >/etc/sandboxd/api-keys
 ! systemctl restart sandboxd@worker1 2>/dev/null || fail "it starts"

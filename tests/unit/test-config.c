@@ -409,6 +409,56 @@ static void credential_adds_keys(void **state) {
         assert_string_equal(config->keys.list[1].name, "bob");
 }
 
+static void copy_that_follows_changes_goes_before_the_credential(void **state) {
+        (void) state;
+        put("/api-keys", "bob:" DIGEST_B "\n");
+        put("/run/sandboxd/api-keys", "carol:" DIGEST_A "\n");
+        accepted("worker1");
+        assert_int_equal(config->keys.n, 0); /* no service */
+        (void) setenv("CREDENTIALS_DIRECTORY", root, 1);
+        accepted("worker1");
+        assert_int_equal(config->keys.n, 1);
+        assert_string_equal(config->keys.list[0].name, "carol");
+        put("/run/sandboxd/api-keys", "");
+        accepted("worker1");
+        assert_int_equal(config->keys.n, 0);
+}
+
+static void last_key_that_goes_lets_nobody_in(void **state) {
+        ApiKeys none = { 0 }, one = { 0 }, later = { 0 }, again = { 0 };
+        Error error = { 0 };
+
+        (void) state;
+        assert_int_equal(api_keys_add(&one, "bob:" DIGEST_B, strlen("bob:" DIGEST_B), &error), 0);
+        api_keys_follow(&none, &later);
+        assert_false(api_keys_are_needed(&none)); /* there never was one */
+        api_keys_follow(&later, &one);
+        assert_true(api_keys_are_needed(&later));
+        assert_null(api_keys_find(&later, "anything"));
+        api_keys_follow(&again, &later);
+        assert_true(api_keys_are_needed(&again));
+        api_keys_follow(&one, &again);
+        assert_false(one.needed);
+        assert_true(api_keys_are_needed(&one));
+        api_keys_clear(&one);
+}
+
+static void keys_are_compared_by_name_and_digest(void **state) {
+        ApiKeys a = { 0 }, b = { 0 };
+        Error error = { 0 };
+
+        (void) state;
+        assert_int_equal(api_keys_add(&a, "bob:" DIGEST_B, strlen("bob:" DIGEST_B), &error), 0);
+        assert_true(api_keys_agree(&a, &a, "bob"));
+        assert_true(api_keys_agree(&a, &b, "alice")); /* in neither */
+        assert_false(api_keys_agree(&a, &b, "bob"));
+        assert_false(api_keys_agree(&b, &a, "bob"));
+        assert_int_equal(api_keys_add(&b, "bob:" DIGEST_A, strlen("bob:" DIGEST_A), &error), 0);
+        assert_false(api_keys_agree(&a, &b, "bob"));
+        api_keys_clear(&a);
+        api_keys_clear(&b);
+}
+
 static void missing_credential_is_fine(void **state) {
         (void) state;
         (void) setenv("CREDENTIALS_DIRECTORY", root, 1);
@@ -449,6 +499,9 @@ int main(void) {
                 WITH_ROOT(bad_keys_are_refused_and_not_shown),
                 WITH_ROOT(keys_differ_in_name_and_value),
                 WITH_ROOT(credential_adds_keys),
+                WITH_ROOT(copy_that_follows_changes_goes_before_the_credential),
+                WITH_ROOT(last_key_that_goes_lets_nobody_in),
+                WITH_ROOT(keys_are_compared_by_name_and_digest),
                 WITH_ROOT(missing_credential_is_fine),
                 WITH_ROOT(bad_credential_is_refused_by_line),
         };

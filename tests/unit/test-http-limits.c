@@ -51,6 +51,27 @@ static void test_no_room_at_all(void **state) {
         assert_status(next_answer(f, &f->clients[0]), 200);
 }
 
+static bool is_ali(const HttpRequest *r, void *userdata) {
+        (*(unsigned *) userdata)++;
+        return http_request_owner(r) && strcmp(http_request_owner(r), "ali") == 0;
+}
+
+static void test_whose_key_is_revoked(void **state) {
+        Fixture *f = *state;
+        unsigned n_asked = 0;
+
+        send_text(&f->clients[0], "GET /v1/sessions/x/later HTTP/1.1\r\nHost: a\r\nX-API-Key: sesame\r\n\r\n");
+        RUN_UNTIL(f->event, f->routes.waiting);
+        f->routes.n_flow = SIZE_MAX / 2;
+        send_text(&f->clients[1], "GET /flow HTTP/1.1\r\nHost: a\r\n\r\n");
+        RUN_UNTIL(f->event, (take(&f->clients[1]), f->clients[1].used > 0));
+        http_server_close(f->routes.server, is_ali, &n_asked);
+        assert_int_equal(n_asked, 2);
+        assert_closes(f, &f->clients[0]);
+        RUN_UNTIL(f->event, f->routes.n_cancelled == 1);
+        assert_false(f->clients[1].closed);
+}
+
 static void test_heads_that_do_not_come(void **state) {
         Fixture *f = *state;
 
@@ -169,6 +190,7 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_the_longest_idle_makes_room),
                 TEST(test_no_room_at_all),
+                TEST(test_whose_key_is_revoked),
                 TEST(test_heads_that_do_not_come),
                 TEST(test_connections_that_are_idle),
                 TEST(test_bodies_that_do_not_come),
