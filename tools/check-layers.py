@@ -30,7 +30,7 @@ APART = {
     "init": {"base", "spec"},
     "archive": {"base", "spec"},
     "spawner": {"base", "spec", "init"},
-    "image": {"base", "log", "error"},
+    "image": {"base", "log", "error", "spec", "archive"},
     "ctl": {"base", "spec", "error"},
     "coord": {"base", "log", "error", "conf", "spec", "fetch", "store", "http"},
 }

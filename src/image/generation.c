@@ -15,8 +15,10 @@
 #include "image/report.h"
 #include "image/strings.h"
 #include "image/tree.h"
+#include "image/usage.h"
 
-#define NAME_LENGTH_MAX 64U
+#define NAME_LENGTH_MAX 64U /* of names that are given by hand */
+#define FOLDER_LENGTH_MAX 112U
 #define WORK_SUFFIX_LENGTH 6U
 #define MANIFEST_SIZE_MAX (4 * MIB)
 
@@ -75,8 +77,22 @@ static int find_current(Generations *g) {
         return g->current == 0;
 }
 
+/* The number of ".gone-NAME-<n>", or 0. */
+static unsigned gone_number_of(const char *name, const char *entry) {
+        return strncmp(entry, GENERATION_GONE, strlen(GENERATION_GONE)) == 0
+                       ? number_of(name, entry + strlen(GENERATION_GONE))
+                       : 0;
+}
+
+/* Is somebody still at work in it? Its lock goes with the process that has it. */
+static bool is_at_work(const Generations *g, const char *entry) {
+        _cleanup_fd_ int fd = openat(g->fd, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+
+        return fd >= 0 && flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK;
+}
+
 /* Sets g->newest, removes what nobody needs. */
-static int tidy(Generations *g) {
+static int tidy(Generations *g, bool look) {
         int fd = openat(g->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         _cleanup_(closedir_p) DIR *d = fd < 0 ? NULL : fdopendir(fd);
         unsigned before = 0, number;
@@ -87,10 +103,10 @@ static int tidy(Generations *g) {
         g->newest = g->current;
         while ((entry = readdir(d))) {
                 number = number_of(g->name, entry->d_name);
-                g->newest = MAX(g->newest, number);
+                g->newest = MAX(g->newest, MAX(number, gone_number_of(g->name, entry->d_name)));
                 if (number < g->current)
                         before = MAX(before, number);
-                if (is_work(g->name, entry->d_name)) {
+                if (is_work(g->name, entry->d_name) && !is_at_work(g, entry->d_name)) {
                         int r = tree_remove(g->fd, entry->d_name);
                         if (r < 0)
                                 return r;
@@ -99,13 +115,50 @@ static int tidy(Generations *g) {
         rewinddir(d);
         while ((entry = readdir(d))) {
                 number = number_of(g->name, entry->d_name);
-                if (number > 0 && number < before)
+                if (number > 0 && number < before && !(look && usage_find(entry->d_name) > 0))
                         (void) tree_remove(g->fd, entry->d_name); /* a remainder is met again by the next run */
         }
         return 0;
 }
 
-int generations_open(const char *path, const char *name, Generations *ret) {
+void generations_drop_gone(const Generations *g) {
+        int fd = openat(g->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_(closedir_p) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *entry;
+
+        while (d && (entry = readdir(d)))
+                if (strncmp(entry->d_name, GENERATION_GONE, strlen(GENERATION_GONE)) == 0 &&
+                        usage_find(entry->d_name + strlen(GENERATION_GONE)) == 0)
+                        (void) tree_remove(g->fd, entry->d_name); /* a remainder is met again by the next run */
+}
+
+int generations_remove(Generations *g, bool *ret_in_use) {
+        int fd = openat(g->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        _cleanup_(closedir_p) DIR *d = fd < 0 ? NULL : fdopendir(fd);
+        struct dirent *entry;
+
+        *ret_in_use = false;
+        if (!d)
+                return report_write(errno, g->path);
+        /* no sandbox begins in it from here on ... */
+        if (unlinkat(g->fd, g->name, 0) < 0)
+                return report_write(errno, g->path);
+        while ((entry = readdir(d))) {
+                char gone[sizeof GENERATION_GONE + NAME_MAX];
+                if (number_of(g->name, entry->d_name) == 0)
+                        continue;
+                (void) snprintf(gone, sizeof gone, GENERATION_GONE "%s", entry->d_name);
+                if (renameat(g->fd, entry->d_name, g->fd, gone) < 0)
+                        return report_write(errno, g->path);
+                /* ... not even one that was on its way: it is in the list of mounts, or fails */
+                if (usage_find(entry->d_name) != 0)
+                        *ret_in_use = true;
+        }
+        generations_drop_gone(g);
+        return 0;
+}
+
+int generations_open(const char *path, const char *name, bool look, Generations *ret) {
         _cleanup_(generations_done) Generations g = { .fd = -EBADF, .work_fd = -EBADF };
 
         g.fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -127,7 +180,7 @@ int generations_open(const char *path, const char *name, Generations *ret) {
         int foreign = find_current(&g);
         if (foreign < 0)
                 return report(foreign, "%s/%s: %s", path, name, strerror(-foreign));
-        int r = tidy(&g);
+        int r = tidy(&g, look);
         if (r < 0)
                 return report_write(r, path);
         *ret = g;
@@ -136,7 +189,7 @@ int generations_open(const char *path, const char *name, Generations *ret) {
 }
 
 int generations_open_current(const Generations *g) {
-        char path[NAME_LENGTH_MAX + 16];
+        char path[FOLDER_LENGTH_MAX + 16];
 
         (void) snprintf(path, sizeof path, "%s-%u", g->name, g->current);
         int fd = openat(g->fd, path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -178,7 +231,18 @@ int generations_begin(Generations *g) {
                 return report_memory();
         }
         g->work_fd = openat(g->fd, g->work, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        return g->work_fd < 0 ? report_write(errno, path) : 0;
+        if (g->work_fd < 0 || flock(g->work_fd, LOCK_EX | LOCK_NB) < 0)
+                return report_write(errno, path);
+        return 0;
+}
+
+void generations_unlock(Generations *g) {
+        (void) flock(g->fd, LOCK_UN);
+}
+
+void generations_take_over(Generations *g, Generations *from) {
+        g->work = take_ptr(from->work);
+        g->work_fd = take_fd(from->work_fd);
 }
 
 int generation_write(int folder_fd, const char *name, const char *text) {
@@ -198,7 +262,7 @@ int generation_write(int folder_fd, const char *name, const char *text) {
 }
 
 int generations_publish(Generations *g) {
-        char folder[NAME_LENGTH_MAX + 16], link[NAME_LENGTH_MAX + 16];
+        char folder[FOLDER_LENGTH_MAX + 16], link[FOLDER_LENGTH_MAX + 16];
 
         (void) snprintf(folder, sizeof folder, "%s-%u", g->name, g->newest + 1);
         (void) snprintf(link, sizeof link, ".%s.000000", g->name); /* as if in the making: tidied up all the same */

@@ -220,7 +220,7 @@ static int run(Arguments *a) {
         _cleanup_(manifest_done) Manifest m = {};
         _cleanup_(source_done) Source source = { .fd = -EBADF };
 
-        int r = generations_open(a->images, a->name, &g);
+        int r = generations_open(a->images, a->name, false, &g);
         if (r < 0)
                 return r;
         if (r > 0 && a->force)

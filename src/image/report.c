@@ -6,13 +6,17 @@
 #include <string.h>
 
 int report(int error, const char *format, ...) {
+        char text[1024];
         va_list ap;
 
-        (void) fputs("sandboxd-base-image: ", stderr);
         va_start(ap, format);
-        (void) vfprintf(stderr, format, ap);
+        (void) vsnprintf(text, sizeof text, format, ap);
         va_end(ap);
-        (void) fputc('\n', stderr);
+        /* names come from archives: none of them speaks to the terminal */
+        for (char *p = text; *p; p++)
+                if ((unsigned char) *p < ' ' || *p == 0x7f)
+                        *p = '?';
+        (void) fprintf(stderr, "%s: %s\n", program_invocation_short_name, text);
         return -abs(error);
 }
 

@@ -13,11 +13,17 @@ void tree_writer_done(TreeWriter *w) {
         w->folder[0] = '\0';
 }
 
-/* Opens the folder @name of @parent_fd, made if it is missing. */
-static int folder_enter(const TreeWriter *w, int parent_fd, const char *name, mode_t mode) {
+/* Opens the folder @name of @parent_fd, made if it is missing. @path: the same from the root. */
+static int folder_enter(TreeWriter *w, int parent_fd, const char *name, const char *path, mode_t mode) {
         const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
         _cleanup_fd_ int fd = openat(parent_fd, name, flags);
 
+        if (fd < 0 && (errno == ENOTDIR || errno == ELOOP) && w->obstacle) {
+                int r = w->obstacle(w, parent_fd, name, path);
+                if (r < 0)
+                        return r;
+                errno = ENOENT;
+        }
         if (fd < 0 && errno == ENOENT) {
                 if (mkdirat(parent_fd, name, 0700) < 0)
                         return -errno;
@@ -29,9 +35,17 @@ static int folder_enter(const TreeWriter *w, int parent_fd, const char *name, mo
         return fd < 0 ? -errno : take_fd(fd);
 }
 
+/* The part of @path that begins at @start. Returns its length or -errno. */
+static ssize_t take_part(const char *path, size_t start, size_t end, char name[static PATH_MAX]) {
+        size_t n = MIN((size_t) (strchrnul(path + start, '/') - (path + start)), end - start);
+
+        *(char *) mempcpy(name, path + start, n) = '\0';
+        return n == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0 ? -EINVAL : (ssize_t) n;
+}
+
 /* Makes the folder at the first @length bytes of @path the current one. */
 static int folder_select(TreeWriter *w, const char *path, size_t length) {
-        char name[PATH_MAX];
+        char name[PATH_MAX], prefix[PATH_MAX];
         _cleanup_fd_ int fd = -EBADF;
 
         if (length >= PATH_MAX)
@@ -42,13 +56,15 @@ static int folder_select(TreeWriter *w, const char *path, size_t length) {
         fd = openat(w->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        for (size_t i = 0, n; i < length; i += n + 1) {
-                n = (size_t) (strchrnul(path + i, '/') - (path + i));
-                *(char *) mempcpy(name, path + i, n) = '\0';
-                if (n == 0 || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
-                        return -EINVAL;
+        for (size_t i = 0; i < length;) {
+                ssize_t n = take_part(path, i, length, name);
+                if (n < 0)
+                        return (int) n;
+                i += (size_t) n;
+                *(char *) mempcpy(prefix, path, i) = '\0';
+                i++;
 
-                int next = folder_enter(w, fd, name, 0755);
+                int next = folder_enter(w, fd, name, prefix, 0755);
                 if (next < 0)
                         return next;
                 (void) close(fd);
@@ -69,13 +85,44 @@ static int parent_select(TreeWriter *w, const char *path, const char **ret_name)
         return folder_select(w, path, slash ? (size_t) (slash - path) : 0);
 }
 
+int tree_enter_parent(TreeWriter *w, const char *path, const char **ret_name) {
+        int r = parent_select(w, path, ret_name);
+
+        return r < 0 ? r : w->folder_fd;
+}
+
+int tree_open_parent(const TreeWriter *w, const char *path, const char **ret_name) {
+        const char *slash = strrchr(path, '/');
+        size_t length = slash ? (size_t) (slash - path) : 0;
+        char name[PATH_MAX];
+        _cleanup_fd_ int fd = openat(w->root_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+        if (length >= PATH_MAX)
+                return -ENAMETOOLONG;
+        if (fd < 0)
+                return -errno;
+        for (size_t i = 0; i < length; i++) {
+                ssize_t n = take_part(path, i, length, name);
+                if (n < 0)
+                        return (int) n;
+                i += (size_t) n;
+                int next = openat(fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+                if (next < 0)
+                        return errno == ELOOP ? -ENOTDIR : -errno;
+                (void) close(fd);
+                fd = next;
+        }
+        *ret_name = slash ? slash + 1 : path;
+        return take_fd(fd);
+}
+
 int tree_folder(TreeWriter *w, const char *path, mode_t mode) {
         const char *name;
         int r = parent_select(w, path, &name);
 
         if (r < 0)
                 return r;
-        _cleanup_fd_ int fd = folder_enter(w, w->folder_fd, name, mode);
+        _cleanup_fd_ int fd = folder_enter(w, w->folder_fd, name, path, mode);
         return fd < 0 ? fd : 0;
 }
 
@@ -99,6 +146,35 @@ static int file_create(const TreeWriter *w, const char *name, mode_t mode) {
         if (fd < 0 || fchown(fd, w->uid, w->gid) < 0 || fchmod(fd, mode) < 0)
                 return -errno;
         return take_fd(fd);
+}
+
+int tree_create(TreeWriter *w, const char *path, mode_t mode) {
+        const char *name;
+        int r = parent_select(w, path, &name);
+
+        if (r < 0)
+                return r;
+        int fd = file_create(w, name, mode);
+        if (fd >= 0)
+                w->n_files++;
+        return fd;
+}
+
+int tree_hard_link(TreeWriter *w, const char *path, const char *existing) {
+        const char *name, *old;
+        struct stat st;
+
+        _cleanup_fd_ int from = tree_open_parent(w, existing, &old);
+        if (from < 0)
+                return from;
+        if (fstatat(from, old, &st, AT_SYMLINK_NOFOLLOW) < 0)
+                return -errno;
+        if (!S_ISREG(st.st_mode) && !S_ISLNK(st.st_mode))
+                return -ENOTDIR;
+        int r = parent_select(w, path, &name);
+        if (r < 0)
+                return r;
+        return linkat(from, old, w->folder_fd, name, 0) < 0 ? -errno : 0;
 }
 
 int tree_write(int fd, const char *data, size_t n) {
@@ -278,8 +354,6 @@ int tree_copy_all(TreeWriter *w, const Source *source, const Strings *paths, con
         return 0;
 }
 
-static int folder_empty(int fd);
-
 int tree_remove(int parent_fd, const char *name) {
         if (unlinkat(parent_fd, name, 0) == 0 || errno == ENOENT)
                 return 0;
@@ -289,14 +363,13 @@ int tree_remove(int parent_fd, const char *name) {
         int fd = openat(parent_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
         if (fd < 0)
                 return -errno;
-        int r = folder_empty(fd);
+        int r = tree_empty(fd);
         if (r < 0)
                 return r;
         return unlinkat(parent_fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }
 
-/* Takes over @fd. */
-static int folder_empty(int fd) {
+int tree_empty(int fd) {
         DIR *d = fdopendir(fd);
         struct dirent *entry;
         int r = 0;
