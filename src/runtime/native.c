@@ -211,6 +211,12 @@ static int adopt(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
 static int handle_slot(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
         Sandbox *s = find_by_slot(n, m->slot, m->generation);
 
+        if (!s && n->synced && find_by_cookie(n, m->cookie)) { /* that it was created could not be told */
+                int r = handle_created(n, m, fds, n_fds);
+                s = r == 0 ? find_by_slot(n, m->slot, m->generation) : NULL;
+                if (!s)
+                        return r;
+        }
         if (!s)
                 return adopt(n, m, fds, n_fds);
         s->cookie = UINT64_MAX; /* marks it as seen */
@@ -236,19 +242,27 @@ static void handle_kept(Native *n, const SpawnMessage *m, int *fds, size_t n_fds
         fds_close(sorted, KEPT_MAX);
 }
 
-static void handle_synced(Native *n) {
+/* @last: the newest cookie that the spawner knows of. */
+static void handle_synced(Native *n, uint64_t last) {
         Sandbox *s, *next;
 
         for (s = LIST_FIRST(&n->sandboxes); s; s = next) {
                 next = LIST_NEXT(s, entry);
-                if (s->cookie != UINT64_MAX && s->generation != 0)
+                if (s->generation == 0 && s->cookie <= last && !s->pending)
+                        end_sandbox(s, -EAGAIN, "the spawner was killed");
+                else if (s->generation == 0)
+                        s->pending = false;
+                else if (s->cookie != UINT64_MAX)
                         end_sandbox(s, 0, "");
                 else
                         s->cookie = 0;
         }
         LIST_FOREACH(s, &n->sandboxes, entry)
-        if (s->resuming && sandbox_resume(s) < 0)
-                tell_end(n, s);
+        if (s->resuming && !s->resume_asked) {
+                s->resume_asked = true;
+                if (sandbox_resume(s) < 0)
+                        tell_end(n, s);
+        }
         n->synced = true;
         n->backend.last_answer = clock_monotonic();
         if (n->backend.heir.done)
@@ -275,6 +289,8 @@ static int handle_welcome(Native *n, const SpawnMessage *m) {
         n->backend.can_freeze = m->flags & SPAWN_CAN_FREEZE;
         n->backend.capacity = m->slot;
         LIST_FOREACH(s, &n->sandboxes, entry) {
+                if (s->generation == 0)
+                        continue;
                 s->cookie = 0; /* those that were named last time may have ended since */
                 s->end_told = false;
         }
@@ -294,7 +310,12 @@ static int handle_message(Native *n, const SpawnMessage *m, int *fds, size_t n_f
                 handle_kept(n, m, fds, n_fds);
                 return 0;
         case SPAWN_SYNCED:
-                handle_synced(n);
+                handle_synced(n, m->cookie);
+                return 0;
+        case SPAWN_PENDING:
+                s = find_by_cookie(n, m->cookie);
+                if (s)
+                        s->pending = true;
                 return 0;
         case SPAWN_CREATED:
                 return handle_created(n, m, fds, n_fds);

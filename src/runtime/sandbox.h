@@ -48,6 +48,8 @@ struct Sandbox {
         SandboxState state;
         SandboxSpec spec;
         bool resuming; /* taken over from a former worker: process 1 has to be asked what still runs */
+        bool resume_asked;
+        bool pending; /* asked for, and known to a spawner that took the place of another */
         int error;     /* why it could not be made, negative */
         char error_text[128];
         bool end_wanted; /* it is to end */

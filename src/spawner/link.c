@@ -19,23 +19,24 @@ static void worker_drop(Spawner *s) {
                 free(o);
         }
         s->n_outgoing = 0;
-        s->worker = fd_close(s->worker);
-        s->worker_said_hello = s->syncing = false;
-        if (s->exit_with_worker)
+        s->held->worker_said_hello = false;
+        slot_close(&s->held->worker);
+        s->syncing = false;
+        if (s->held->exit_with_worker)
                 s->stopping = true;
 }
 
 static void worker_wait_writable(Spawner *s) {
         struct epoll_event e = { .events = EPOLLIN | EPOLLOUT, .data.u64 = (uint64_t) SOURCE_WORKER << 32 };
 
-        (void) epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->worker, &e);
+        (void) epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->held->worker, &e);
 }
 
 /* Returns 0, -EAGAIN when the worker does not read now, or another -errno when it is gone. */
 static int worker_try(Spawner *s, const SpawnMessage *m, const int *fds, size_t n_fds) {
         struct iovec iov = { .iov_base = (void *) m, .iov_len = sizeof *m };
 
-        int r = message_send(s->worker, &iov, 1, fds, n_fds);
+        int r = message_send(s->held->worker, &iov, 1, fds, n_fds);
         if (r == -EAGAIN)
                 worker_wait_writable(s);
         else if (r < 0)
@@ -44,7 +45,7 @@ static int worker_try(Spawner *s, const SpawnMessage *m, const int *fds, size_t 
 }
 
 void link_send(Spawner *s, const SpawnMessage *m, int fd) {
-        if (s->worker < 0)
+        if (s->held->worker < 0)
                 return;
         if (!s->outgoing && !s->syncing && worker_try(s, m, &fd, fd >= 0 ? 1 : 0) != -EAGAIN)
                 return;
@@ -95,7 +96,8 @@ static int sync_one(Spawner *s, const Slot *slot) {
                 return r;
         s->sync_kept = MAX(s->sync_kept, 1U); /* the slot itself, then each that is kept */
         m.type = SPAWN_KEPT;
-        for (const Kept *k = slot->kept; k; k = k->next) {
+        for (uint32_t n = slot->kept; n != SLOT_NONE; n = s->table.kept[n].next) {
+                const Kept *k = &s->table.kept[n];
                 if (++i < s->sync_kept)
                         continue;
                 m.cookie = k->number;
@@ -108,21 +110,30 @@ static int sync_one(Spawner *s, const Slot *slot) {
         return 0;
 }
 
+/* One that the worker has asked for and that is being made. */
+static int sync_pending(Spawner *s, const Slot *slot) {
+        SpawnMessage m = { .type = SPAWN_PENDING, .cookie = slot->cookie };
+
+        return worker_try(s, &m, NULL, 0);
+}
+
 /* Goes on with telling a new worker what there is, and with what came up meanwhile, as far as it reads. */
 void link_flush(Spawner *s) {
         struct epoll_event e = { .events = EPOLLIN, .data.u64 = (uint64_t) SOURCE_WORKER << 32 };
-        SpawnMessage synced = { .type = SPAWN_SYNCED };
+        SpawnMessage synced = { .type = SPAWN_SYNCED, .cookie = s->held->last_cookie };
 
-        for (; s->syncing && s->sync_slot < s->table.n_used; s->sync_slot++) {
+        for (; s->syncing && s->sync_slot < s->table.counters->n_used; s->sync_slot++) {
                 const Slot *slot = &s->table.slots[s->sync_slot];
                 if (slot->state == SLOT_LIVE && sync_one(s, slot) < 0)
+                        return;
+                if (s->repeating && slot->state == SLOT_WAITING && sync_pending(s, slot) < 0)
                         return;
                 s->sync_kept = 0;
         }
         if (s->syncing) {
                 if (worker_try(s, &synced, NULL, 0) < 0)
                         return;
-                s->syncing = false;
+                s->syncing = s->repeating = false;
         }
         while (s->outgoing) {
                 Outgoing *o = s->outgoing;
@@ -133,8 +144,8 @@ void link_flush(Spawner *s) {
                 fd_close(o->fd);
                 free(o);
         }
-        if (s->worker >= 0)
-                (void) epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->worker, &e);
+        if (s->held->worker >= 0)
+                (void) epoll_ctl(s->epoll, EPOLL_CTL_MOD, s->held->worker, &e);
 }
 
 static void worker_welcome(Spawner *s) {
@@ -154,8 +165,15 @@ static void worker_welcome(Spawner *s) {
         link_flush(s);
 }
 
+void link_repeat(Spawner *s) {
+        if (s->held->worker < 0 || !s->held->worker_said_hello)
+                return;
+        s->repeating = true;
+        worker_welcome(s);
+}
+
 void link_ready(Spawner *s) {
-        if (s->worker_said_hello)
+        if (s->held->worker_said_hello)
                 worker_welcome(s);
 }
 
@@ -175,7 +193,7 @@ static bool limits_are_valid(const Limits *l) {
 
 /* The slot that the worker means, while it has the same tenant. */
 static Slot *worker_slot(const Spawner *s, const SpawnMessage *m) {
-        Slot *slot = m->slot < s->table.n_used ? &s->table.slots[m->slot] : NULL;
+        Slot *slot = m->slot < s->table.counters->n_used ? &s->table.slots[m->slot] : NULL;
 
         return slot && slot->state != SLOT_FREE && slot->generation == m->generation ? slot : NULL;
 }
@@ -201,12 +219,13 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
                         worker_drop(s);
                         return;
                 }
-                s->worker_said_hello = true;
-                if (s->zygote_ready) /* else once it is */
+                s->held->last_cookie = 0;
+                s->held->worker_said_hello = true;
+                if (s->table.slots) /* else once it is */
                         worker_welcome(s);
                 break;
         case SPAWN_CREATE:
-                if (!s->worker_said_hello || !image_name_is_valid(m->image) || !limits_are_valid(&m->limits))
+                if (!s->held->worker_said_hello || !image_name_is_valid(m->image) || !limits_are_valid(&m->limits))
                         link_send_failed(s, m->cookie, EINVAL, "image or limits out of range");
                 else
                         making_create(s, m);
@@ -218,13 +237,13 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
                 break;
         case SPAWN_KEEP:
                 slot = worker_slot(s, m);
-                if (slot && slot_keep(slot, m->cookie, m->flags, fds, n_fds) < 0)
+                if (slot && slot_keep(&s->table, slot, m->cookie, m->flags, fds, n_fds) < 0)
                         spawner_log(LOG_WARNING, "Descriptors of a command could not be kept");
                 break;
         case SPAWN_DROP:
                 slot = worker_slot(s, m);
                 if (slot)
-                        slot_drop(slot, m->cookie);
+                        slot_drop(&s->table, slot, m->cookie);
                 break;
         case SPAWN_FREEZE:
                 slot = worker_slot(s, m);
@@ -239,16 +258,26 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
         }
 }
 
+static void message_skip(int sock) {
+        char first;
+
+        (void) recv(sock, &first, sizeof first, MSG_DONTWAIT);
+}
+
 void link_event(Spawner *s) {
         SpawnMessage m;
         int fds[MESSAGE_FDS_MAX];
         size_t n_fds = 0;
 
-        ssize_t n = message_recv(s->worker, &m, sizeof m, fds, &n_fds, MSG_DONTWAIT);
+        /* it leaves the socket when it has been served: if we are killed meanwhile it is served once more, which does
+         * no harm, instead of never */
+        int sock = s->held->worker;
+        ssize_t n = message_recv(sock, &m, sizeof m, fds, &n_fds, MSG_DONTWAIT | MSG_PEEK);
         if (n == -EAGAIN)
                 return;
         if (n == -EBADMSG) { /* no room for its descriptors: what was to be kept is not */
                 spawner_log(LOG_WARNING, "A message of the worker could not be received whole: too many open files?");
+                message_skip(sock);
                 return;
         }
         if (n != sizeof m) {
@@ -259,17 +288,19 @@ void link_event(Spawner *s) {
         }
         serve_worker(s, &m, fds, n_fds);
         fds_close(fds, n_fds);
+        if (s->held->worker == sock)
+                message_skip(sock);
 }
 
 void link_accept(Spawner *s) {
-        int fd = accept4(s->listener, NULL, NULL, SOCK_CLOEXEC);
+        int fd = accept4(s->held->listener, NULL, NULL, SOCK_CLOEXEC);
 
         if (fd < 0)
                 return;
         /* one worker at a time: the newest is the one that the service manager runs */
-        if (s->worker >= 0)
+        if (s->held->worker >= 0)
                 worker_drop(s);
-        s->worker = fd;
+        s->held->worker = fd;
         int size = 1 << 20;
         (void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
         if (fd_set_nonblock(fd, true) < 0 || spawner_watch(s, fd, SOURCE_WORKER, 0) < 0)

@@ -10,10 +10,9 @@
 
 #include "base/fd.h"
 #include "init/init.h"
-#include "spawner/handover.h"
 #include "spawner/notify.h"
 #include "spawner/prepare.h"
-#include "spawner/spawner.h"
+#include "spawner/supervisor.h"
 
 #define DEFAULT_STATE "/var/lib/sandboxd"
 
@@ -53,16 +52,16 @@ static int take_descriptors(Spawner *s) {
 
                 (void) fcntl(fd, F_SETFD, FD_CLOEXEC);
                 if (text && strcmp(text, PREPARE_USERNS_NAME) == 0) {
-                        fd_close(s->userns); /* the newest is the one that was made for this start */
-                        s->userns = fd;
-                } else if (s->listener < 0)
-                        s->listener = fd;
+                        (void) fd_close(s->held->userns); /* the newest is the one that was made for this start */
+                        s->held->userns = fd;
+                } else if (s->held->listener < 0)
+                        s->held->listener = fd;
                 else
                         fd_close(fd);
         }
         /* it is held by us now; the next start makes its own */
         (void) notify_send("FDSTOREREMOVE=1\nFDNAME=" PREPARE_USERNS_NAME);
-        if (s->listener < 0 || s->userns < 0)
+        if (s->held->listener < 0 || s->held->userns < 0)
                 return -EBADF;
         return 0;
 }
@@ -70,18 +69,22 @@ static int take_descriptors(Spawner *s) {
 static int run(Spawner *s, const char *worker, int socket_fd, bool standalone) {
         int r;
 
-        /* sandboxes whose zygote ended become ours */
-        (void) prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
         (void) umask(022);
+        r = state_new(&s->state);
+        if (r < 0) {
+                spawner_log(LOG_ERR, "Cannot make a file in memory: %s", strerror(-r));
+                return EXIT_FAILURE;
+        }
+        s->held = s->state.head;
 
         if (standalone) {
-                s->worker = socket_fd;
-                s->exit_with_worker = true;
+                s->held->worker = socket_fd;
+                s->held->exit_with_worker = true;
                 if (fcntl(socket_fd, F_SETFD, FD_CLOEXEC) < 0) {
                         spawner_log(LOG_ERR, "--socket %d: %s", socket_fd, strerror(errno));
                         return EXIT_FAILURE;
                 }
-                r = prepare_standalone(worker, &s->userns, &s->cgroup);
+                r = prepare_standalone(worker, &s->held->userns, &s->cgroup);
                 if (r < 0)
                         return EXIT_FAILURE;
                 /* newuidmap(1) was the last that needed any */
@@ -112,21 +115,21 @@ static int run(Spawner *s, const char *worker, int socket_fd, bool standalone) {
                         "Sandboxes have no limits of memory, CPU or tasks together: "
                         "the cgroup controllers %s are missing in %s",
                         s->cgroup.missing, s->cgroup.path);
-        return spawner_run(s) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return supervisor_run(s) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 /* Goes on as another program of the same process. */
 static int resume(Spawner *s, int state) {
         (void) umask(022);
-        int r = handover_resume(s, state);
+        int r = state_open(&s->state, state);
+        s->held = s->state.head;
         if (r == 0 && cgroup_tree_reopen(&s->cgroup) < 0)
                 spawner_log(LOG_WARNING, "No cgroups for the sandboxes any more");
         if (r < 0) {
                 spawner_log(LOG_ERR, "Cannot take up what the former program held: %s", strerror(-r));
                 return EXIT_FAILURE;
         }
-        s->resumed = true;
-        return spawner_run(s) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+        return supervisor_run(s) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 int main(int argc, char *argv[]) {
@@ -151,7 +154,7 @@ int main(int argc, char *argv[]) {
                 case 'w':
                         worker = optarg;
                         break;
-                case 'r': /* not for people: what handover_execute() passes on */
+                case 'r': /* not for people: what the supervisor passes on */
                         resume_fd = atoi(optarg);
                         break;
                 case 'S':

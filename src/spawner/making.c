@@ -17,9 +17,10 @@
 /* Sandboxes: the way from a request to a live one and to its end, and the zygote that makes them. */
 
 #define ZYGOTE_FAILURES_MAX 5U
+#define TRIES_MAX 3U
 
 int making_start_zygote(Spawner *s) {
-        int r = launch_zygote(s->program, s->userns, s->images, &s->zygote, &s->zygote_pidfd);
+        int r = launch_zygote(s->program, s->held->userns, s->images, &s->zygote, &s->zygote_pidfd);
         if (r < 0) {
                 spawner_log(LOG_ERR, "Cannot start the zygote: %s", strerror(-r));
                 return r;
@@ -51,13 +52,16 @@ static void slot_start(Spawner *s, Slot *slot) {
         int ends[2];
 
         if (s->cgroup.fd >= 0) {
-                leaf = cgroup_leaf_open(&s->cgroup, index, &slot->limits, slot->leaf ? &slot->leaf_limits : NULL);
+                Limits now = slot->leaf_limits;
+                bool known = slot->leaf;
+                slot->leaf = false; /* what is in it is not known while it is written */
+                leaf = cgroup_leaf_open(&s->cgroup, index, &slot->limits, known ? &now : NULL);
                 if (leaf < 0) {
                         slot_fail(s, slot, leaf, "preparing the cgroup");
                         return;
                 }
-                slot->leaf = true;
                 slot->leaf_limits = slot->limits;
+                slot->leaf = true;
         }
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
                 slot_fail(s, slot, errno, "socketpair");
@@ -80,8 +84,8 @@ static void slot_start(Spawner *s, Slot *slot) {
                 slot_fail(s, slot, r, "telling the zygote");
                 return;
         }
-        slot->inner = fd_close(slot->inner);
-        slot->state = SLOT_STARTING;
+        slot_close(&slot->inner);
+        slot_set_state(slot, SLOT_STARTING);
 }
 
 static void ask_netns(Spawner *s) {
@@ -94,7 +98,7 @@ static void ask_netns(Spawner *s) {
 static void wait_in_line(Spawner *s, Slot *slot) {
         uint32_t index = slot_index(&s->table, slot);
 
-        slot->state = SLOT_WAITING;
+        slot_set_state(slot, SLOT_WAITING);
         slot->next = SLOT_NONE;
         if (s->last_waiting == SLOT_NONE)
                 s->first_waiting = index;
@@ -115,15 +119,15 @@ static Slot *next_in_line(Spawner *s) {
 }
 
 /* Goes on with a slot that has a tenant to be made, as far as it can be done now. */
-static void place(Spawner *s, Slot *slot) {
+void making_place(Spawner *s, Slot *slot) {
         if (slot->kill_wanted) {
                 slot_fail(s, slot, ECANCELED, "killed before it was made");
                 return;
         }
-        if (slot->netns < 0 && s->n_spares > 0) {
-                s->n_spares--;
-                slot->netns = s->spares[s->n_spares].fd;
-                slot->netns_reusable = s->spares[s->n_spares].reusable;
+        if (slot->netns < 0 && s->held->n_spares > 0) {
+                uint32_t n = --s->held->n_spares;
+                slot->netns_reusable = s->held->spares_reusable[n] != 0;
+                slot->netns = s->held->spares[n];
         }
         if (slot->netns >= 0 && s->zygote_ready)
                 slot_start(s, slot);
@@ -134,18 +138,26 @@ static void place(Spawner *s, Slot *slot) {
         }
 }
 
+/* Has the former process begun with it? */
+static bool is_begun(const Spawner *s, uint64_t cookie) {
+        for (uint32_t i = 0; i < s->table.counters->n_used; i++)
+                if (s->table.slots[i].state != SLOT_FREE && s->table.slots[i].cookie == cookie)
+                        return true;
+        return false;
+}
+
 void making_create(Spawner *s, const SpawnMessage *m) {
-        Slot *slot = s->table.slots ? slot_take(&s->table) : NULL;
+        s->held->last_cookie = m->cookie;
+        if (s->recovered && is_begun(s, m->cookie))
+                return;
+        Slot *slot = s->table.slots ? slot_take(&s->table, m->cookie, &m->limits, m->image) : NULL;
 
         if (!slot) {
                 link_send_failed(s, m->cookie, EAGAIN, s->table.slots ? "all sandbox ids are in use" : "starting");
                 return;
         }
-        slot->cookie = m->cookie;
-        slot->limits = m->limits;
-        memcpy(slot->image, m->image, sizeof slot->image);
         s->n_making++;
-        place(s, slot);
+        making_place(s, slot);
 }
 
 void making_kill(Spawner *s, Slot *slot) {
@@ -156,7 +168,7 @@ void making_kill(Spawner *s, Slot *slot) {
         if (slot->state != SLOT_LIVE)
                 return;
 
-        slot->state = SLOT_DYING;
+        slot_set_state(slot, SLOT_DYING);
         /* process 1 takes all others of its pid namespace with it. Not cgroup.kill: since Linux 6.14 what is cloned
          * into a leaf that was ever killed dies at once, and leaves are used again */
         if (syscall(SYS_pidfd_send_signal, slot->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
@@ -166,8 +178,15 @@ void making_kill(Spawner *s, Slot *slot) {
 /* Network namespaces take longest to make: some are made ahead, while there is nothing else to do. */
 static void refill_spares(Spawner *s) {
         /* one at a time, so that a request need not wait for more than one */
-        if (s->zygote_ready && s->n_making == 0 && s->netns_pending == 0 && s->n_spares < SPARE_NETNS_MAX)
+        if (s->zygote_ready && s->n_making == 0 && s->netns_pending == 0 && s->held->n_spares < STATE_SPARES_MAX)
                 ask_netns(s);
+}
+
+static void add_spare(Spawner *s, int fd, bool reusable) {
+        s->held->spares[s->held->n_spares] = fd;
+        s->held->spares_reusable[s->held->n_spares] = reusable;
+        __atomic_signal_fence(__ATOMIC_SEQ_CST); /* as with slots */
+        s->held->n_spares++;
 }
 
 static void got_netns(Spawner *s, const ZygoteMessage *m, int fd) {
@@ -175,15 +194,14 @@ static void got_netns(Spawner *s, const ZygoteMessage *m, int fd) {
 
         if (s->netns_pending > 0)
                 s->netns_pending--;
-        if (fd >= 0 && s->n_spares < SPARE_NETNS_MAX) {
-                s->spares[s->n_spares].fd = fd;
-                s->spares[s->n_spares++].reusable = m->flags & ZYGOTE_NETNS_REUSABLE;
+        if (fd >= 0 && s->held->n_spares < STATE_SPARES_MAX) {
+                add_spare(s, fd, m->flags & ZYGOTE_NETNS_REUSABLE);
         } else
                 fd_close(fd);
         if (slot && fd < 0)
                 slot_fail(s, slot, m->error, m->text);
         else if (slot)
-                place(s, slot);
+                making_place(s, slot);
         else if (fd >= 0)
                 refill_spares(s);
 }
@@ -195,29 +213,28 @@ static void check_netns(Spawner *s, Slot *slot) {
         if (slot->netns < 0 || !slot->netns_reusable)
                 return;
         (void) zygote_send(s, &m, &slot->netns, 1); /* it comes back, or nobody holds it any more */
-        slot->netns = fd_close(slot->netns);
+        slot_close(&slot->netns);
 }
 
 /* One that is as new. */
 static void got_checked(Spawner *s, const ZygoteMessage *m, int fd) {
-        Slot *own = m->cookie < s->table.n_used ? &s->table.slots[m->cookie] : NULL, *waiting = next_in_line(s);
+        Slot *own = m->cookie < s->table.counters->n_used ? &s->table.slots[m->cookie] : NULL, *waiting = next_in_line(s);
 
         if (fd >= 0 && !waiting && own && own->state == SLOT_FREE && own->netns < 0) {
-                own->netns = fd;
                 own->netns_reusable = true;
-        } else if (fd >= 0 && s->n_spares < SPARE_NETNS_MAX) {
-                s->spares[s->n_spares].fd = fd;
-                s->spares[s->n_spares++].reusable = true;
+                own->netns = fd;
+        } else if (fd >= 0 && s->held->n_spares < STATE_SPARES_MAX) {
+                add_spare(s, fd, true);
         } else
                 fd_close(fd);
         if (waiting)
-                place(s, waiting);
+                making_place(s, waiting);
         else
                 refill_spares(s);
 }
 
 static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
-        Slot *slot = m->cookie < s->table.n_used ? &s->table.slots[m->cookie] : NULL;
+        Slot *slot = m->cookie < s->table.counters->n_used ? &s->table.slots[m->cookie] : NULL;
 
         if (!slot || slot->state != SLOT_STARTING) {
                 fd_close(fd);
@@ -229,7 +246,7 @@ static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
         }
         slot->pid = m->pid;
         slot->pidfd = fd;
-        slot->state = SLOT_LIVE;
+        slot_set_state(slot, SLOT_LIVE);
         s->n_making--;
         int r = spawner_watch(s, slot->pidfd, SOURCE_SLOT, slot_index(&s->table, slot));
         if (r < 0) {
@@ -265,17 +282,23 @@ static void serve_line(Spawner *s) {
 
         while ((slot = next_in_line(s))) {
                 bool was_last = slot_index(&s->table, slot) == last;
-                place(s, slot);
+                making_place(s, slot);
                 if (was_last)
                         break;
         }
+}
+
+static int make_table(Spawner *s, uint32_t n_identities) {
+        int r = n_identities < 2 ? -EINVAL : state_add_slots(&s->state, n_identities);
+
+        return r < 0 ? r : slot_table_init(&s->table, &s->held->counters, s->state.slots, s->state.kept, n_identities);
 }
 
 static void hello_from_zygote(Spawner *s, const ZygoteMessage *m) {
         s->zygote_ready = true;
         s->zygote_failures = 0;
         if (!s->table.slots) {
-                if (m->identity < 2 || slot_table_init(&s->table, m->identity) < 0) {
+                if (make_table(s, m->identity) < 0) {
                         spawner_log(LOG_ERR, "No memory, or no ids, for the table of sandboxes");
                         s->stopping = true;
                         return;
@@ -284,13 +307,14 @@ static void hello_from_zygote(Spawner *s, const ZygoteMessage *m) {
                 link_ready(s);
         } else if (s->resumed) {
                 s->resumed = false;
-                spawner_log(LOG_INFO, "Executed anew, with %u sandboxes", s->table.n_busy);
+                spawner_log(LOG_INFO, "%s with %u sandboxes", s->recovered ? "Goes on" : "Executed anew,",
+                        s->table.n_busy);
                 (void) notify_send("READY=1\nSTATUS=Ready to make sandboxes");
         }
         serve_line(s);
         refill_spares(s);
-        if (s->listener >= 0)
-                (void) spawner_watch(s, s->listener, SOURCE_LISTENER, 0); /* EEXIST after a new zygote */
+        if (s->held->listener >= 0)
+                (void) spawner_watch(s, s->held->listener, SOURCE_LISTENER, 0); /* EEXIST after a new zygote */
 }
 
 /* The worker does not see it itself. 0: not known. */
@@ -337,16 +361,29 @@ void making_event(Spawner *s) {
                 fd_close(fd);
 }
 
-/* The zygote ended: sandboxes live on (they are ours now), what was being made fails, a new zygote starts. */
+/* What the zygote made of it, if anything, ends with its control socket, which nobody has then. */
+void making_again(Spawner *s, Slot *slot) {
+        if (slot->kill_wanted || ++slot->tries >= TRIES_MAX) {
+                slot_fail(s, slot, EAGAIN, "the zygote ended");
+                return;
+        }
+        slot_close(&slot->ctl);
+        slot_close(&slot->inner);
+        slot_close(&slot->netns);
+        slot_set_state(slot, SLOT_WAITING);
+        wait_in_line(s, slot);
+}
+
+/* The zygote ended: sandboxes live on (they are ours now), what was being made is made again, by a new zygote. */
 int making_zygote_lost(Spawner *s) {
         bool was_ready = s->zygote_ready;
 
         s->zygote = fd_close(s->zygote);
         s->zygote_pidfd = fd_close(s->zygote_pidfd);
         s->zygote_ready = false;
-        for (uint32_t i = 0; i < s->table.n_used; i++)
+        for (uint32_t i = 0; i < s->table.counters->n_used; i++)
                 if (s->table.slots[i].state == SLOT_STARTING) /* those that wait go on waiting */
-                        slot_fail(s, &s->table.slots[i], EAGAIN, "the zygote ended");
+                        making_again(s, &s->table.slots[i]);
         if (s->stopping)
                 return 0;
         if (!was_ready && (!s->table.slots || ++s->zygote_failures >= ZYGOTE_FAILURES_MAX)) {

@@ -10,6 +10,12 @@
 
 #include "base/fd.h"
 
+static int through = -EBADF;
+
+void notify_through(int fd) {
+        through = fd;
+}
+
 int notify_send_fd(const char *state, int fd) {
         const char *path = getenv("NOTIFY_SOCKET");
         struct sockaddr_un address = { .sun_family = AF_UNIX };
@@ -36,6 +42,10 @@ int notify_send_fd(const char *state, int fd) {
 }
 
 int notify_send(const char *state) {
+        if (through >= 0) {
+                struct iovec iov = { .iov_base = (char *) state, .iov_len = strlen(state) };
+                return message_send(through, &iov, 1, NULL, 0);
+        }
         return notify_send_fd(state, -EBADF);
 }
 

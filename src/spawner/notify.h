@@ -7,6 +7,9 @@
  * links nothing but libc. All do nothing when NOTIFY_SOCKET is not set. Return 0 or -errno. */
 
 int notify_send(const char *state);
+/* From now on @fd, a socket of messages, is told what notify_send() says: for a process that the service manager does
+ * not listen to. */
+void notify_through(int fd);
 
 /* With a descriptor for the store: @state holds FDSTORE=1 and FDNAME=. */
 int notify_send_fd(const char *state, int fd);

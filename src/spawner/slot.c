@@ -1,44 +1,124 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "spawner/slot.h"
 
+#include <string.h>
+
 #include "base/clock.h"
 #include "base/fd.h"
 
-int slot_table_init(SlotTable *t, uint32_t n_identities) {
+/* What was written before is in the file before what is written after: this process may be killed in between. */
+static void settle(void) {
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+}
+
+static void table_use(SlotTable *t, SlotCounters *counters, Slot *slots, Kept *kept) {
+        *t = (SlotTable){
+                .counters = counters,
+                .slots = slots,
+                .kept = kept,
+                .n_slots = counters->n_identities - 1, /* one id more than slots, so that a freed id rests once */
+                .first_free = SLOT_NONE,
+                .first_free_kept = SLOT_NONE,
+        };
+}
+
+int slot_table_init(SlotTable *t, SlotCounters *counters, Slot *slots, Kept *kept, uint32_t n_identities) {
         assert(n_identities > 1);
 
         if (n_identities > IDENTITIES_MAX)
                 return -E2BIG;
-        /* one id more than slots, so that a freed id rests at least once */
-        *t = (SlotTable){
-                .n_slots = n_identities - 1,
-                .n_identities = n_identities,
-                .first_free = SLOT_NONE,
+        *counters = (SlotCounters){
+                .last_identity = n_identities - 1,
                 /* never one that a spawner before this one gave away */
                 .last_generation = clock_realtime(),
         };
-        t->slots = calloc(t->n_slots, sizeof *t->slots);
+        settle();
+        counters->n_identities = n_identities;
+        table_use(t, counters, slots, kept);
         t->identities = calloc(n_identities, 1);
-        if (!t->slots || !t->identities) {
-                free(t->slots);
-                free(t->identities);
-                return -ENOMEM;
+        return t->identities ? 0 : -ENOMEM;
+}
+
+static bool resume_slot(SlotTable *t, Slot *s) {
+        if (s->state >= SLOT_STATE_MAX_ || s->identity >= t->counters->n_identities)
+                return false;
+        s->image[sizeof s->image - 1] = '\0';
+        s->kept = SLOT_NONE;
+        s->n_kept = 0;
+        t->counters->last_generation = MAX(t->counters->last_generation, s->generation);
+        if (s->state == SLOT_FREE) {
+                s->next = t->first_free;
+                t->first_free = slot_index(t, s);
+                return true;
         }
-        t->last_identity = n_identities - 1;
+        if (t->identities[s->identity])
+                return false;
+        t->identities[s->identity] = 1;
+        t->n_busy++;
+        return true;
+}
+
+static void resume_kept(SlotTable *t, uint32_t i) {
+        Kept *k = &t->kept[i];
+        Slot *s = k->slot < t->counters->n_used ? &t->slots[k->slot] : NULL;
+
+        if (k->generation == 0 || !s || s->state == SLOT_FREE || s->generation != k->generation ||
+                s->n_kept >= KEPT_PER_SLOT_MAX || k->flags >= 1U << KEPT_MAX) {
+                k->generation = 0;
+                k->next = t->first_free_kept;
+                t->first_free_kept = i;
+                return;
+        }
+        k->next = s->kept;
+        s->kept = i;
+        s->n_kept++;
+}
+
+int slot_table_resume(SlotTable *t, SlotCounters *counters, Slot *slots, Kept *kept) {
+        if (counters->n_identities < 2 || counters->n_identities > IDENTITIES_MAX ||
+                counters->n_used >= counters->n_identities || counters->last_identity >= counters->n_identities ||
+                counters->n_kept_used > KEPT_TABLE_MAX)
+                return -EBADMSG;
+        table_use(t, counters, slots, kept);
+        t->identities = calloc(counters->n_identities, 1);
+        if (!t->identities)
+                return -ENOMEM;
+        for (uint32_t i = counters->n_used; i-- > 0;)
+                if (!resume_slot(t, &slots[i]))
+                        return -EBADMSG;
+        for (uint32_t i = counters->n_kept_used; i-- > 0;)
+                resume_kept(t, i);
         return 0;
+}
+
+void slot_close(int32_t *fd) {
+        int old = *fd;
+
+        *fd = -EBADF;
+        settle();
+        (void) fd_close(old);
+}
+
+void slot_set_state(Slot *s, SlotState state) {
+        settle();
+        s->state = state;
+        settle();
 }
 
 /* A slot that was never used. */
 static Slot *slot_fresh(SlotTable *t) {
-        if (t->n_used >= t->n_slots)
+        if (t->counters->n_used >= t->n_slots)
                 return NULL;
 
-        Slot *s = &t->slots[t->n_used++];
-        *s = (Slot){ .netns = -EBADF, .ctl = -EBADF, .inner = -EBADF, .pidfd = -EBADF };
+        Slot *s = &t->slots[t->counters->n_used];
+        *s = (Slot){ .netns = -EBADF, .ctl = -EBADF, .inner = -EBADF, .pidfd = -EBADF, .kept = SLOT_NONE };
+        settle();
+        t->counters->n_used++;
         return s;
 }
 
-Slot *slot_take(SlotTable *t) {
+Slot *slot_take(SlotTable *t, uint64_t cookie, const Limits *limits, const char *image) {
+        SlotCounters *c = t->counters;
         Slot *s;
 
         if (t->first_free != SLOT_NONE) {
@@ -50,62 +130,92 @@ Slot *slot_take(SlotTable *t) {
                 return NULL;
 
         do
-                t->last_identity = (t->last_identity + 1) % t->n_identities;
-        while (t->identities[t->last_identity]);
+                c->last_identity = (c->last_identity + 1) % c->n_identities;
+        while (t->identities[c->last_identity]);
 
-        t->identities[t->last_identity] = 1;
+        t->identities[c->last_identity] = 1;
         t->n_busy++;
-        s->state = SLOT_WAITING;
         s->kill_wanted = false;
-        s->identity = t->last_identity;
-        s->generation = ++t->last_generation;
+        s->tries = 0;
+        s->identity = c->last_identity;
+        s->generation = ++c->last_generation;
+        s->cookie = cookie;
+        s->limits = *limits;
+        memcpy(s->image, image, sizeof s->image);
+        slot_set_state(s, SLOT_WAITING);
         return s;
 }
 
 void slot_release(SlotTable *t, Slot *s) {
         assert(s->state != SLOT_FREE);
 
-        while (s->kept)
-                slot_drop(s, s->kept->number);
-        s->ctl = fd_close(s->ctl);
-        s->inner = fd_close(s->inner);
-        s->pidfd = fd_close(s->pidfd);
+        while (s->kept != SLOT_NONE)
+                slot_drop(t, s, t->kept[s->kept].number);
+        slot_close(&s->ctl);
+        slot_close(&s->inner);
+        slot_close(&s->pidfd);
         if (!s->netns_reusable)
-                s->netns = fd_close(s->netns);
+                slot_close(&s->netns);
         t->identities[s->identity] = 0;
         t->n_busy--;
-        s->state = SLOT_FREE;
+        slot_set_state(s, SLOT_FREE);
         s->next = t->first_free;
         t->first_free = slot_index(t, s);
 }
 
-void slot_drop(Slot *s, uint64_t number) {
-        for (Kept **p = &s->kept; *p; p = &(*p)->next) {
-                Kept *k = *p;
-                if (k->number != number)
+static void kept_free(SlotTable *t, uint32_t i) {
+        Kept *k = &t->kept[i];
+        int fds[KEPT_MAX];
+
+        for (size_t f = 0; f < KEPT_MAX; f++)
+                fds[f] = k->fds[f];
+        k->generation = 0;
+        settle();
+        fds_close(fds, (size_t) __builtin_popcount(k->flags));
+        k->next = t->first_free_kept;
+        t->first_free_kept = i;
+}
+
+void slot_drop(SlotTable *t, Slot *s, uint64_t number) {
+        for (uint32_t *p = &s->kept; *p != SLOT_NONE; p = &t->kept[*p].next) {
+                uint32_t i = *p;
+                if (t->kept[i].number != number)
                         continue;
-                *p = k->next;
+                *p = t->kept[i].next;
                 s->n_kept--;
-                fds_close(k->fds, (size_t) __builtin_popcount(k->flags));
-                free(k);
+                kept_free(t, i);
                 return;
         }
 }
 
-int slot_keep(Slot *s, uint64_t number, uint32_t flags, int *fds, size_t n_fds) {
+/* Returns SLOT_NONE when all are taken. */
+static uint32_t kept_take(SlotTable *t) {
+        uint32_t i = t->first_free_kept;
+
+        if (i != SLOT_NONE) {
+                t->first_free_kept = t->kept[i].next;
+                return i;
+        }
+        return t->counters->n_kept_used < KEPT_TABLE_MAX ? t->counters->n_kept_used++ : SLOT_NONE;
+}
+
+int slot_keep(SlotTable *t, Slot *s, uint64_t number, uint32_t flags, int *fds, size_t n_fds) {
         if (n_fds == 0 || flags >= 1U << KEPT_MAX || (size_t) __builtin_popcount(flags) != n_fds)
                 return -EINVAL;
-        slot_drop(s, number);
+        slot_drop(t, s, number);
         if (s->n_kept >= KEPT_PER_SLOT_MAX)
                 return -EMFILE;
 
-        Kept *k = malloc(sizeof *k);
-        if (!k)
-                return -ENOMEM;
-        *k = (Kept){ .next = s->kept, .number = number, .flags = flags };
-        for (size_t i = 0; i < n_fds; i++)
-                k->fds[i] = take_fd(fds[i]);
-        s->kept = k;
+        uint32_t i = kept_take(t);
+        if (i == SLOT_NONE)
+                return -EMFILE;
+        Kept *k = &t->kept[i];
+        *k = (Kept){ .next = s->kept, .slot = slot_index(t, s), .number = number, .flags = flags };
+        for (size_t f = 0; f < n_fds; f++)
+                k->fds[f] = take_fd(fds[f]);
+        settle();
+        k->generation = s->generation;
+        s->kept = i;
         s->n_kept++;
         return 0;
 }

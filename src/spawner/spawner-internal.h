@@ -3,12 +3,13 @@
 
 #include "spawner/spawner.h"
 
-/* Shared by spawner.c, link.c, making.c and handover.c only. */
+/* Shared by spawner.c, link.c, making.c and resume.c only. */
 
 typedef enum Source {
         SOURCE_LISTENER,
         SOURCE_WORKER,
         SOURCE_SIGNALS,
+        SOURCE_SUPERVISOR,
         SOURCE_ZYGOTE,
         SOURCE_ZYGOTE_PIDFD,
         SOURCE_SLOT
@@ -22,6 +23,8 @@ void link_accept(Spawner *s);
 void link_event(Spawner *s);
 /* It reads again. */
 void link_flush(Spawner *s);
+/* It is told anew all that there is, since the former process may have kept something for it. */
+void link_repeat(Spawner *s);
 /* The zygote is ready: a worker that said hello before is told what there is. */
 void link_ready(Spawner *s);
 void link_send(Spawner *s, const SpawnMessage *m, int fd); /* @fd: borrowed or -EBADF */
@@ -36,5 +39,11 @@ void making_create(Spawner *s, const SpawnMessage *m);
 void making_kill(Spawner *s, Slot *slot);
 void making_ended(Spawner *s, Slot *slot);
 void making_ping(Spawner *s, uint64_t cookie);
+void making_place(Spawner *s, Slot *slot);
+/* Has the sandbox of @slot, which is half made, made from the start. */
+void making_again(Spawner *s, Slot *slot);
 /* Is anything on its way? */
 bool making_is_busy(const Spawner *s);
+
+/* resume.c: takes up what a former process or program left, if anything. Returns 0 or -errno. */
+int resume_state(Spawner *s);

@@ -14,7 +14,6 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
-#include "spawner/handover.h"
 #include "spawner/launch.h"
 #include "spawner/notify.h"
 
@@ -47,17 +46,20 @@ static int dispatch(Spawner *s, const struct epoll_event *e) {
                 link_accept(s);
                 return 0;
         case SOURCE_WORKER:
-                if (s->worker >= 0 && (e->events & EPOLLOUT))
+                if (s->held->worker >= 0 && (e->events & EPOLLOUT))
                         link_flush(s);
-                if (s->worker >= 0 && (e->events & ~(uint32_t) EPOLLOUT))
+                if (s->held->worker >= 0 && (e->events & ~(uint32_t) EPOLLOUT))
                         link_event(s);
+                return 0;
+        case SOURCE_SUPERVISOR: /* nobody would start another after us */
+                s->stopping = true;
                 return 0;
         case SOURCE_SIGNALS: {
                 struct signalfd_siginfo info;
                 if (read(s->signals, &info, sizeof info) != sizeof info)
                         return 0;
                 if (info.ssi_signo == SIGHUP)
-                        s->handover_wanted = true;
+                        s->execute_wanted = true;
                 else
                         s->stopping = true;
                 return 0;
@@ -95,14 +97,14 @@ static void stop_all(Spawner *s) {
         usec_t deadline = clock_monotonic() + STOP_PATIENCE_USEC;
 
         (void) notify_send("STOPPING=1\nSTATUS=Ending all sandboxes");
-        for (uint32_t i = 0; i < s->table.n_used; i++)
+        for (uint32_t i = 0; s->table.slots && i < s->table.counters->n_used; i++)
                 making_kill(s, &s->table.slots[i]);
         while (s->table.n_busy > 0 && clock_monotonic() < deadline)
                 if (loop_once(s, 100) < 0)
                         break;
         if (s->table.n_busy > 0)
                 spawner_log(LOG_ERR, "%u sandboxes do not end", s->table.n_busy);
-        for (uint32_t i = 0; i < s->table.n_used; i++)
+        for (uint32_t i = 0; s->table.slots && i < s->table.counters->n_used; i++)
                 if (s->table.slots[i].leaf)
                         cgroup_leaf_remove(&s->cgroup, i);
 }
@@ -125,26 +127,27 @@ static int prepare(Spawner *s) {
         if (s->signals < 0 || s->epoll < 0)
                 return -errno;
         r = spawner_watch(s, s->signals, SOURCE_SIGNALS, 0);
+        if (r == 0 && s->supervisor >= 0)
+                r = spawner_watch(s, s->supervisor, SOURCE_SUPERVISOR, 0);
         if (r == 0)
                 r = launch_program(&s->program);
-        if (r == 0 && s->worker >= 0) {
-                r = fd_set_nonblock(s->worker, true);
+        if (r == 0 && s->held->worker >= 0) {
+                r = fd_set_nonblock(s->held->worker, true);
                 if (r == 0)
-                        r = spawner_watch(s, s->worker, SOURCE_WORKER, 0);
+                        r = spawner_watch(s, s->held->worker, SOURCE_WORKER, 0);
         }
-        for (uint32_t i = 0; i < s->table.n_used && r == 0; i++)
-                if (s->table.slots[i].state >= SLOT_LIVE)
-                        r = spawner_watch(s, s->table.slots[i].pidfd, SOURCE_SLOT, i);
+        if (r == 0)
+                r = resume_state(s);
         if (r == 0)
                 r = making_start_zygote(s);
         return r;
 }
 
-/* Once nothing is on its way. */
-static void hand_over(Spawner *s) {
-        s->handover_wanted = false;
-        int r = handover_execute(s);
-        spawner_log(LOG_ERR, "Cannot execute %s anew: %s; going on as before", s->path, strerror(-r));
+/* Nothing is on its way: the supervisor executes the program anew, which finds all in the state. */
+static void make_way(Spawner *s) {
+        s->held->clean = true;
+        state_pass(&s->state, true);
+        s->held->wish = STATE_WISH_EXECUTE;
 }
 
 int spawner_run(Spawner *s) {
@@ -154,9 +157,12 @@ int spawner_run(Spawner *s) {
                 spawner_log(LOG_ERR, "Cannot start: %s", strerror(-r));
         while (r == 0 && !s->stopping) {
                 r = loop_once(s, -1);
-                if (s->handover_wanted && r == 0 && !s->stopping && !making_is_busy(s) && !s->syncing && !s->outgoing)
-                        hand_over(s);
+                if (s->execute_wanted && r == 0 && !s->stopping && !making_is_busy(s) && !s->syncing && !s->outgoing) {
+                        make_way(s);
+                        return 0;
+                }
         }
         stop_all(s);
+        s->held->wish = r < 0 ? STATE_WISH_FAILED : STATE_WISH_STOPPED;
         return r;
 }

@@ -2,15 +2,13 @@
 #pragma once
 
 #include "spawner/cgroup.h"
-#include "spawner/slot.h"
+#include "spawner/state.h"
 
 /*
  * The spawner: the long-lived holder of one worker's sandboxes. It keeps their descriptors while workers come and go,
  * has the zygote make them, puts them into their cgroups and kills them. It reads nothing but fixed-size messages of
  * the worker and of the zygote, has no capability, and never makes a namespace itself.
  */
-
-#define SPARE_NETNS_MAX 8U
 
 #define OUTGOING_MAX 4096U
 
@@ -24,14 +22,14 @@ struct Outgoing {
 
 typedef struct Spawner {
         int epoll;
-        int listener; /* owned; -EBADF when the one worker is connected from the start */
-        int worker;   /* owned; -EBADF: no worker now */
         int signals;
-        int userns;            /* owned: the worker's user namespace */
-        bool exit_with_worker; /* without a service manager there is none to come back */
+        int supervisor;  /* owned: a pidfd, -EBADF when there is none */
+        State state;     /* what another process goes on with */
+        StateHead *held; /* its head; a worker in it that is -EBADF: there is none now */
         bool stopping;
-        bool worker_said_hello;
+        bool execute_wanted;
         bool syncing; /* tells the worker about the slots, one after another as it reads */
+        bool repeating; /* to one that knows most of it, after this process followed one that was killed */
         uint32_t sync_slot, sync_kept;
         Outgoing *outgoing, **outgoing_tail;
         unsigned n_outgoing;
@@ -45,30 +43,25 @@ typedef struct Spawner {
         unsigned n_making; /* slots that wait or start */
 
         uint32_t first_waiting, last_waiting; /* slots that wait for a namespace */
-        struct {
-                int fd;
-                bool reusable;
-        } spares[SPARE_NETNS_MAX];
-        unsigned n_spares;
-
         SlotTable table;
         CgroupTree cgroup;
         char images[256];
         char name[72];  /* of the worker */
         char path[256]; /* of the program, to execute it anew */
-        bool handover_wanted;
-        bool resumed; /* from a former program in this process */
+        bool resumed;   /* from a former process or program */
+        bool recovered; /* which was killed: what it was doing last may come again */
 } Spawner;
 
 #define SPAWNER_INIT                                                                                                   \
         {                                                                                                              \
-                .epoll = -EBADF, .listener = -EBADF, .worker = -EBADF, .signals = -EBADF, .userns = -EBADF,            \
-                .zygote = -EBADF, .zygote_pidfd = -EBADF, .program = -EBADF, .first_waiting = SLOT_NONE,               \
+                .epoll = -EBADF, .signals = -EBADF, .supervisor = -EBADF, .state = STATE_INIT, .zygote = -EBADF,       \
+                .zygote_pidfd = -EBADF, .program = -EBADF, .first_waiting = SLOT_NONE,               \
                 .last_waiting = SLOT_NONE, .cgroup = CGROUP_TREE_INIT,                                                 \
         }
 
-/* Runs until it is told to stop; @s is prepared: listener or worker, userns, cgroup, images.
- * Kills all sandboxes before it returns. Returns 0 or -errno, after a line on stderr. */
+/* Runs until it is told to stop, or to make way for another program; @s is prepared: state with listener or worker and
+ * userns, cgroup, images. Unless it makes way it kills all sandboxes before it returns, and says in the state what it
+ * ended for. Returns 0 or -errno, after a line on stderr. */
 int spawner_run(Spawner *s);
 
 /* One line for the log, which the service manager reads from stderr; @priority as in syslog(3). */

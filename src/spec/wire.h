@@ -31,11 +31,14 @@ typedef enum SpawnType {
         SPAWN_WELCOME, /* @cookie: WIRE_VERSION; @slot: how many sandboxes fit; @flags; @text: cgroup path or "" */
         SPAWN_SLOT,    /* like CREATED, for one that was there before */
         SPAWN_KEPT, /* like KEEP, after the SLOT that it belongs to */
-        SPAWN_SYNCED,
+        SPAWN_SYNCED, /* @cookie: of the newest CREATE that it knows of; an older one that is neither there nor PENDING is
+                       * lost */
         SPAWN_CREATED, /* @slot, @generation, @pid; descriptor: control socket */
         SPAWN_FAILED,  /* @error: errno; @text: what failed */
         SPAWN_ENDED,   /* @slot, @generation: the last process of it has been reaped */
         SPAWN_PONG, /* @limits.memory: bytes that the machine has available */
+        SPAWN_PENDING, /* @cookie: being made. After WELCOME in the middle of a connection, which a spawner says that took
+                        * the place of one that was killed: all that there is is told again */
         SPAWN_TYPE_MAX_,
 } SpawnType;
 

@@ -75,7 +75,7 @@ static void tell_as_worker(int worker, const uint8_t s[static STEP], const Spawn
 
         if (m.type == SPAWN_HELLO)
                 m.cookie = s[3] ? WIRE_VERSION : 0;
-        if (m.slot < spawner->table.n_used)
+        if (spawner->table.slots && m.slot < spawner->table.counters->n_used)
                 m.generation = spawner->table.slots[m.slot].generation - (s[5] == 1);
         if (s[6] & 1)
                 memset(m.image, s[7], sizeof m.image);
@@ -114,18 +114,18 @@ static void drain(int fd) {
 }
 
 static void spawner_clear(Spawner *s) {
-        for (uint32_t i = 0; i < s->table.n_used; i++) {
+        for (uint32_t i = 0; s->table.slots && i < s->table.counters->n_used; i++) {
                 Slot *slot = &s->table.slots[i];
                 if (slot->state != SLOT_FREE)
                         slot_release(&s->table, slot);
-                slot->netns = fd_close(slot->netns);
+                slot_close(&slot->netns);
         }
         check(s->table.n_busy == 0);
-        for (unsigned i = 0; i < s->n_spares; i++)
-                s->spares[i].fd = fd_close(s->spares[i].fd);
-        free(s->table.slots);
+        for (unsigned i = 0; i < s->held->n_spares; i++)
+                slot_close(&s->held->spares[i]);
+        int fds[] = { s->epoll, s->signals, s->program, s->zygote, s->zygote_pidfd, s->held->worker };
         free(s->table.identities);
-        int fds[] = { s->epoll, s->signals, s->program, s->zygote, s->zygote_pidfd, s->worker };
+        state_free(&s->state);
         fds_close(fds, ELEMENTSOF(fds));
         zygote = fd_close(zygote);
         zygote_life = fd_close(zygote_life);
@@ -137,8 +137,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         int ends[2];
 
         check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
-        s.worker = ends[0];
-        s.exit_with_worker = true;
+        check(state_new(&s.state) == 0);
+        s.held = s.state.head;
+        s.held->worker = ends[0];
+        s.held->exit_with_worker = true;
         check(prepare(&s) == 0);
         for (unsigned n = 0; size >= STEP && n < 64 && !s.stopping; n++, data += STEP, size -= STEP) {
                 if ((data[0] & 7) == 6)
@@ -154,11 +156,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 drain(zygote);
         }
         (void) close(ends[1]);
-        if (s.worker >= 0) { /* it sees the end, and drops what waited */
+        if (s.held->worker >= 0) { /* it sees the end, and drops what waited */
                 s.stopping = false;
                 turn(&s);
         }
-        check(s.worker < 0 && !s.outgoing);
+        check(s.held->worker < 0 && !s.outgoing);
         spawner_clear(&s);
         return 0;
 }

@@ -104,6 +104,73 @@ def wait_ready(old):
     return time.monotonic() - begin
 
 
+def spawner_pid():
+    return subprocess.run(["systemctl", "show", "-p", "MainPID", "--value", SPAWNER], capture_output=True,
+                          text=True).stdout.strip()
+
+
+def working_pid():
+    """The spawner's child that works: the one with its name."""
+    return subprocess.run(["pgrep", "-P", spawner_pid(), "-f", "sandboxd-spawner --worker"], capture_output=True,
+                          text=True).stdout.strip()
+
+
+class Steady(threading.Thread):
+    """A client that never stops to create, use and delete sessions, in the pool's size and in others."""
+
+    def __init__(self):
+        super().__init__(daemon=True)
+        self.stopping = False
+        self.cycles = 0
+        self.slowest = 0
+        self.refused = []
+        self.cut = 0
+
+    def run(self):
+        while not self.stopping:
+            begin = time.monotonic()
+            try:
+                body = {"pids_limit": 100} if self.cycles % 2 else {}
+                status, answer = call("POST", "/v1/sessions", body)
+                if status == 201:
+                    path = f"/v1/sessions/{answer['session_id']}"
+                    status, answer = call("POST", f"{path}/exec", {"command": "echo $((6 * 7))"})
+                    if status == 200 and answer["stdout"] == "42\n":
+                        status, answer = call("DELETE", path)
+                if status not in (200, 201, 204):
+                    self.refused.append((status, answer))
+            except (OSError, http.client.HTTPException):
+                self.cut += 1  # it was in flight when the worker was killed
+            self.slowest = max(self.slowest, time.monotonic() - begin)
+            self.cycles += 1
+
+
+def lose_the_spawner():
+    """Its main process: systemd ends all in its control group, the worker says so and begins anew."""
+    status, answer = patient("POST", "/v1/sessions", {})
+    assert status == 201, answer
+    session = answer["session_id"]
+    target = call("GET", "/health")[1]["pool_size"]
+    subprocess.run(["kill", "-9", spawner_pid()], check=True)
+    begin = time.monotonic()
+    while True:
+        status, answer = patient("GET", f"/v1/sessions/{session}")
+        if status != 200 or time.monotonic() - begin > 30:
+            break
+        time.sleep(0.01)
+    assert status == 410 and answer["reason"] == "lost", answer
+    told = time.monotonic() - begin
+    while call("GET", "/health")[1]["pool_ready"] < min(target, 5) and time.monotonic() - begin < 60:
+        time.sleep(0.02)
+    full = time.monotonic() - begin
+    status, answer = patient("POST", "/v1/sessions", {})
+    assert status == 201, answer
+    status, _ = patient("DELETE", f"/v1/sessions/{answer['session_id']}")
+    assert status == 204
+    print(f"end of the spawner: lost told after {told:.2f} s, pool full after {full:.2f} s")
+    return full
+
+
 def main():
     n_sessions, n_counters = int(sys.argv[1]), int(sys.argv[2])
     sessions = []
@@ -118,6 +185,8 @@ def main():
     for f in followers:
         f.start()
     time.sleep(1)
+    steady = Steady()
+    steady.start()
 
     for name, command in (
             ("restart", ["systemctl", "restart", UNIT]),
@@ -125,12 +194,20 @@ def main():
             ("reload", ["systemctl", "reload", UNIT]),
             ("kill again", ["systemctl", "kill", "-s", "KILL", "--kill-who=main", UNIT]),
             ("reload of the spawner", ["systemctl", "reload", SPAWNER]),
-            ("end of the zygote", ["sh", "-c", "kill -9 $(pgrep -P $(systemctl show -p MainPID --value " + SPAWNER +
-                                   ") -u $(head -n 1 /etc/subuid | cut -d : -f 2))"]),
+            ("end of the zygote", ["sh", "-c", "kill -9 $(pgrep -f sandbox-init"
+                                   " -u $(head -n 1 /etc/subuid | cut -d : -f 2))"]),
+            ("end of the spawner's working process", ["kill", "-9"]),
+            ("another end of it", ["kill", "-9"]),
+            ("reload of the spawner after it", ["systemctl", "reload", SPAWNER]),
+            ("newer packages, restart", ["sh", "-c", "dpkg -i /lab/newer/*.deb >/lab/newer/log 2>&1 || "
+                                         "{ cat /lab/newer/log; exit 1; }"]),
             ("daemon-reexec", ["systemctl", "daemon-reexec"]),
             ("restart of a stuck one", ["systemctl", "kill", "-s", "STOP", "--kill-who=main", UNIT]),
             ("restart again", ["systemctl", "restart", UNIT])):
         old = show("MainPID")
+        if command == ["kill", "-9"]:
+            command = command + [working_pid()]
+        holder = spawner_pid()
         begin = time.monotonic()
         subprocess.run(command, check=True)
         took = time.monotonic() - begin
@@ -140,13 +217,20 @@ def main():
         status, answer = patient("GET", "/health")
         assert status == 200, answer
         print(f"{name}: ready after {took:.2f} s, {answer['active_sessions']} sessions")
-        assert answer["active_sessions"] == n_sessions, answer
+        # one is the steady client's, and one that it did not hear of for each time that it was cut off
+        assert n_sessions <= answer["active_sessions"] <= n_sessions + 1 + steady.cut, answer
+        assert spawner_pid() == holder, "the spawner's main process is another"
         status, answer = patient("POST", "/v1/sessions", {"pids_limit": 100})
         assert status == 201, (name, answer)
         status, _ = patient("DELETE", f"/v1/sessions/{answer['session_id']}")
         assert status == 204, name
         time.sleep(0.5)
 
+    steady.stopping = True
+    steady.join(60)
+    print(f"{steady.cycles} sessions made, used and deleted meanwhile, slowest {steady.slowest:.2f} s, "
+          f"{steady.cut} cut off, refused: {steady.refused[:3]}")
+    assert not steady.refused, steady.refused
     lost = 0
     for i, s in enumerate(sessions):
         status, answer = patient("POST", f"/v1/sessions/{s}/exec", {"command": "cat n; echo $N"})
@@ -181,6 +265,7 @@ def main():
     subprocess.run(["systemctl", "restart", UNIT], check=True)
     status, answer = patient("GET", f"/v1/sessions/{sessions[0]}")
     assert status == 410 and answer["reason"] == "deleted", answer
+    lose_the_spawner()
     sys.exit(1 if lost or bad else 0)
 
 

@@ -137,6 +137,61 @@ static void test_fewer_slots_than_before(void **state) {
         (void) close(init);
 }
 
+/* --- all is told again, in the middle of a connection --- */
+
+static SpawnMessage welcome_again(void) {
+        return (SpawnMessage){ .type = SPAWN_WELCOME, .cookie = WIRE_VERSION, .slot = N_SLOTS };
+}
+
+static void test_what_a_killed_spawner_could_not_tell(void **state) {
+        Fixture *f = *state;
+
+        sync_up(f);
+        int lives = make(f, 0, 7), ended = make(f, 1, 8);
+        uint64_t created_cookie = start(f, 2), pending = start(f, 3), lost = start(f, 4), unread = start(f, 5);
+        say(f, welcome_again());
+        say(f, (SpawnMessage){ .type = SPAWN_SLOT, .slot = 0, .generation = 7 });
+        int ends[2];
+        assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+        SpawnMessage slot = { .type = SPAWN_SLOT, .slot = 2, .generation = 9, .cookie = created_cookie, .pid = 2 };
+        say_raw(f, &slot, sizeof slot, &ends[0], 1);
+        (void) close(ends[0]);
+        say(f, (SpawnMessage){ .type = SPAWN_PENDING, .cookie = pending });
+        say(f, (SpawnMessage){ .type = SPAWN_SYNCED, .cookie = lost });
+        assert_int_equal(f->backend->status, BACKEND_READY);
+        assert_int_equal(f->owners[0].state, SANDBOX_READY);
+        assert_int_equal(f->owners[1].state, SANDBOX_ENDED);
+        assert_int_equal(f->owners[4].state, SANDBOX_ENDED);
+        assert_int_equal(f->owners[4].sandbox->error, -EAGAIN);
+        init_says(f, ends[1], INIT_READY);
+        assert_int_equal(f->owners[2].state, SANDBOX_READY);
+        /* both are answered as if nothing had been */
+        int a = created(f, pending, 3, 10), b = created(f, unread, 5, 11);
+        init_says(f, a, INIT_READY);
+        init_says(f, b, INIT_READY);
+        assert_int_equal(f->owners[3].state, SANDBOX_READY);
+        assert_int_equal(f->owners[5].state, SANDBOX_READY);
+        assert_silent(f);
+        int fds[] = { lives, ended, ends[1], a, b };
+        fds_close(fds, ELEMENTSOF(fds));
+}
+
+static void test_a_kill_that_a_killed_spawner_had_read(void **state) {
+        Fixture *f = *state;
+
+        sync_up(f);
+        int init = make(f, 0, 7);
+        backend_kill(f->backend, f->owners[0].sandbox);
+        assert_kill(f, 0, 7);
+        say(f, welcome_again());
+        say(f, (SpawnMessage){ .type = SPAWN_SLOT, .slot = 0, .generation = 7 });
+        assert_kill(f, 0, 7);
+        say(f, (SpawnMessage){ .type = SPAWN_SYNCED });
+        say(f, (SpawnMessage){ .type = SPAWN_ENDED, .slot = 0, .generation = 7 });
+        assert_int_equal(f->owners[0].state, SANDBOX_ENDED);
+        (void) close(init);
+}
+
 /* --- taking over --- */
 
 typedef struct Heir {
@@ -253,6 +308,8 @@ int main(void) {
                 TEST(test_a_kill_while_the_spawner_is_away),
                 TEST(test_lost_again_before_all_is_told),
                 TEST(test_fewer_slots_than_before),
+                TEST(test_what_a_killed_spawner_could_not_tell),
+                TEST(test_a_kill_that_a_killed_spawner_had_read),
                 TEST(test_taking_over),
                 TEST(test_nobody_takes_it_over),
                 TEST(test_what_cannot_be_taken_over),

@@ -11,9 +11,28 @@
 
 static void table_clear(SlotTable *t) {
         free(t->slots);
+        free(t->kept);
+        free(t->counters);
         free(t->identities);
 }
 #define _cleanup_table_ _cleanup_(table_clear)
+
+static int table_init(SlotTable *t, uint32_t n_identities) {
+        SlotCounters *counters = calloc(1, sizeof *counters);
+        Slot *slots = calloc(n_identities, sizeof *slots);
+        Kept *kept = calloc(KEPT_TABLE_MAX, sizeof *kept);
+
+        assert_true(counters && slots && kept);
+        return slot_table_init(t, counters, slots, kept, n_identities);
+}
+
+static Slot *take(SlotTable *t) {
+        static const char image[IMAGE_NAME_MAX] = "base";
+        static const Limits limits = { 0 };
+        static uint64_t cookie;
+
+        return slot_take(t, ++cookie, &limits, image);
+}
 
 static bool is_open(int fd) {
         return fcntl(fd, F_GETFD) >= 0;
@@ -30,17 +49,17 @@ static void test_one_slot_less_than_identities(void **state) {
         _cleanup_table_ SlotTable t = { 0 };
 
         (void) state;
-        assert_int_equal(slot_table_init(&t, 5), 0);
+        assert_int_equal(table_init(&t, 5), 0);
         assert_int_equal(t.n_slots, 4);
         for (uint32_t i = 0; i < 4; i++) {
-                Slot *s = slot_take(&t);
+                Slot *s = take(&t);
                 assert_non_null(s);
                 assert_int_equal(slot_index(&t, s), i);
                 assert_int_equal(s->state, SLOT_WAITING);
                 assert_int_equal(s->netns, -EBADF);
                 assert_int_equal(s->pidfd, -EBADF);
         }
-        assert_null(slot_take(&t));
+        assert_null(take(&t));
         assert_int_equal(t.n_busy, 4);
 }
 
@@ -50,9 +69,9 @@ static void test_tenants_share_nothing(void **state) {
         uint64_t last = 0;
 
         (void) state;
-        assert_int_equal(slot_table_init(&t, 16), 0);
+        assert_int_equal(table_init(&t, 16), 0);
         for (unsigned i = 0; i < 15; i++) {
-                Slot *s = slot_take(&t);
+                Slot *s = take(&t);
                 assert_true(s->identity < 16);
                 assert_false(used[s->identity]);
                 used[s->identity] = true;
@@ -66,30 +85,30 @@ static void test_last_freed_is_taken_first(void **state) {
         Slot *s[3];
 
         (void) state;
-        assert_int_equal(slot_table_init(&t, 8), 0);
+        assert_int_equal(table_init(&t, 8), 0);
         for (unsigned i = 0; i < 3; i++)
-                s[i] = slot_take(&t);
+                s[i] = take(&t);
         slot_release(&t, s[0]);
         slot_release(&t, s[2]);
-        assert_ptr_equal(slot_take(&t), s[2]);
-        assert_ptr_equal(slot_take(&t), s[0]);
-        assert_int_equal(slot_index(&t, slot_take(&t)), 3); /* only then a fresh one */
+        assert_ptr_equal(take(&t), s[2]);
+        assert_ptr_equal(take(&t), s[0]);
+        assert_int_equal(slot_index(&t, take(&t)), 3); /* only then a fresh one */
 }
 
 static void test_an_identity_rests(void **state) {
         _cleanup_table_ SlotTable t = { 0 };
 
         (void) state;
-        assert_int_equal(slot_table_init(&t, 8), 0);
-        Slot *s = slot_take(&t);
+        assert_int_equal(table_init(&t, 8), 0);
+        Slot *s = take(&t);
         uint32_t before = s->identity;
         for (unsigned i = 0; i < 7; i++) {
                 slot_release(&t, s);
-                s = slot_take(&t);
+                s = take(&t);
                 assert_int_not_equal(s->identity, before);
         }
         slot_release(&t, s);
-        assert_int_equal(slot_take(&t)->identity, before);
+        assert_int_equal(take(&t)->identity, before);
 }
 
 static void test_generations_never_repeat(void **state) {
@@ -97,9 +116,9 @@ static void test_generations_never_repeat(void **state) {
         uint64_t last = 0;
 
         (void) state;
-        assert_int_equal(slot_table_init(&t, 3), 0);
+        assert_int_equal(table_init(&t, 3), 0);
         for (unsigned i = 0; i < 1000; i++) {
-                Slot *s = slot_take(&t);
+                Slot *s = take(&t);
                 assert_true(s->generation > last);
                 last = s->generation;
                 slot_release(&t, s);
@@ -107,18 +126,18 @@ static void test_generations_never_repeat(void **state) {
         /* nor those of a spawner that comes after this one */
         _cleanup_table_ SlotTable next = { 0 };
         clock_shift_for_test(USEC_PER_SEC);
-        assert_int_equal(slot_table_init(&next, 3), 0);
+        assert_int_equal(table_init(&next, 3), 0);
         clock_shift_for_test(0);
-        assert_true(slot_take(&next)->generation > last);
+        assert_true(take(&next)->generation > last);
 }
 
 static void test_release_closes_what_is_the_tenants(void **state) {
         _cleanup_table_ SlotTable t = { 0 };
 
         (void) state;
-        assert_int_equal(slot_table_init(&t, 4), 0);
+        assert_int_equal(table_init(&t, 4), 0);
         for (unsigned reusable = 0; reusable < 2; reusable++) {
-                Slot *s = slot_take(&t);
+                Slot *s = take(&t);
                 int netns, ctl, inner, pidfd;
                 s->ctl = ctl = make_fd();
                 s->inner = inner = make_fd();
@@ -133,7 +152,7 @@ static void test_release_closes_what_is_the_tenants(void **state) {
                 assert_int_equal(is_open(netns), reusable);
                 assert_int_equal(s->state, SLOT_FREE);
 
-                Slot *again = slot_take(&t);
+                Slot *again = take(&t);
                 assert_ptr_equal(again, s);
                 assert_int_equal(again->netns, reusable ? netns : -EBADF);
                 assert_true(again->leaf);
@@ -148,57 +167,57 @@ static void test_kept_descriptors(void **state) {
         _cleanup_table_ SlotTable t = { 0 };
 
         (void) state;
-        assert_int_equal(slot_table_init(&t, 4), 0);
-        Slot *s = slot_take(&t);
+        assert_int_equal(table_init(&t, 4), 0);
+        Slot *s = take(&t);
         int first[2] = { make_fd(), make_fd() }, a = first[0], b = first[1];
         int second[1] = { make_fd() }, c = second[0];
 
-        assert_int_equal(slot_keep(s, 1, 3, first, 2), 0);
+        assert_int_equal(slot_keep(&t, s, 1, 3, first, 2), 0);
         assert_int_equal(first[0], -EBADF); /* taken */
-        assert_int_equal(slot_keep(s, 2, 1, second, 1), 0);
+        assert_int_equal(slot_keep(&t, s, 2, 1, second, 1), 0);
         assert_int_equal(s->n_kept, 2);
 
         /* the same number again takes the place of the former */
         int other[1] = { make_fd() }, d = other[0];
-        assert_int_equal(slot_keep(s, 1, 4, other, 1), 0);
+        assert_int_equal(slot_keep(&t, s, 1, 4, other, 1), 0);
         assert_int_equal(s->n_kept, 2);
         assert_false(is_open(a));
         assert_false(is_open(b));
 
-        slot_drop(s, 2);
+        slot_drop(&t, s, 2);
         assert_false(is_open(c));
-        slot_drop(s, 77); /* none of this number */
+        slot_drop(&t, s, 77); /* none of this number */
         assert_int_equal(s->n_kept, 1);
         slot_release(&t, s);
         assert_false(is_open(d));
-        assert_null(s->kept);
+        assert_int_equal(s->kept, SLOT_NONE);
 }
 
 static void test_what_is_not_kept(void **state) {
         _cleanup_table_ SlotTable t = { 0 };
 
         (void) state;
-        assert_int_equal(slot_table_init(&t, 4), 0);
-        Slot *s = slot_take(&t);
+        assert_int_equal(table_init(&t, 4), 0);
+        Slot *s = take(&t);
         int fds[2] = { make_fd(), make_fd() };
 
-        assert_int_equal(slot_keep(s, 1, 0, fds, 0), -EINVAL);
-        assert_int_equal(slot_keep(s, 1, 1, fds, 2), -EINVAL);
-        assert_int_equal(slot_keep(s, 1, 3, fds, 1), -EINVAL);
-        assert_int_equal(slot_keep(s, 1, 1U << KEPT_MAX, fds, 1), -EINVAL);
-        assert_int_equal(slot_keep(s, 1, UINT32_MAX, fds, 2), -EINVAL);
+        assert_int_equal(slot_keep(&t, s, 1, 0, fds, 0), -EINVAL);
+        assert_int_equal(slot_keep(&t, s, 1, 1, fds, 2), -EINVAL);
+        assert_int_equal(slot_keep(&t, s, 1, 3, fds, 1), -EINVAL);
+        assert_int_equal(slot_keep(&t, s, 1, 1U << KEPT_MAX, fds, 1), -EINVAL);
+        assert_int_equal(slot_keep(&t, s, 1, UINT32_MAX, fds, 2), -EINVAL);
         assert_true(is_open(fds[0]) && is_open(fds[1])); /* the caller's still */
         assert_int_equal(s->n_kept, 0);
         fds_close(fds, 2);
 
         for (uint32_t i = 0; i < KEPT_PER_SLOT_MAX; i++) {
                 int fd = make_fd();
-                assert_int_equal(slot_keep(s, i, 1, &fd, 1), 0);
+                assert_int_equal(slot_keep(&t, s, i, 1, &fd, 1), 0);
         }
         int fd = make_fd();
-        assert_int_equal(slot_keep(s, KEPT_PER_SLOT_MAX, 1, &fd, 1), -EMFILE);
+        assert_int_equal(slot_keep(&t, s, KEPT_PER_SLOT_MAX, 1, &fd, 1), -EMFILE);
         assert_true(is_open(fd));
-        assert_int_equal(slot_keep(s, 0, 1, &fd, 1), 0); /* in place of another there is room */
+        assert_int_equal(slot_keep(&t, s, 0, 1, &fd, 1), 0); /* in place of another there is room */
         slot_release(&t, s);
         assert_int_equal(s->n_kept, 0);
 }
@@ -210,11 +229,11 @@ static void test_churn(void **state) {
         unsigned n = 0, seed = 1;
 
         (void) state;
-        assert_int_equal(slot_table_init(&t, 65), 0);
+        assert_int_equal(table_init(&t, 65), 0);
         for (unsigned i = 0; i < 20000; i++) {
                 seed = seed * 1103515245U + 12345U;
                 if (n < 64 && (n == 0 || seed >> 16 & 1)) {
-                        Slot *s = slot_take(&t);
+                        Slot *s = take(&t);
                         assert_non_null(s);
                         for (unsigned k = 0; k < n; k++) {
                                 assert_ptr_not_equal(taken[k], s);
