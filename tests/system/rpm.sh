@@ -29,6 +29,8 @@ step "start, and the self-test"
 systemctl start sandboxd@worker1 || fail "start"
 until_true 20 eval '[ "$(health pool_ready)" = 5 ]' || fail "the pool is not filled: $(get /health)"
 sandboxctl test || fail "sandboxctl test"
+systemctl start sandbox-coord || fail "the coordinator"
+until_true 10 eval 'curl -sS -f http://127.0.0.1:8000/health | jq -e .pool_ready >/dev/null' || fail "the coordinator has no worker"
 
 step "replaced: sessions live on, the configuration stays"
 sed -i 's/^#POOL_SIZE=.*/POOL_SIZE=3/' /etc/default/sandboxd
@@ -43,6 +45,6 @@ expect 3 "$(health pool_size)" "the configuration"
 step "removed: all ends, configuration that was changed is kept"
 manage -e $names
 until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
-expect "" "$(systemctl list-units --state=active,activating,failed --plain --no-legend 'sandboxd*' | grep -v slice)" units
+expect "" "$(systemctl list-units --state=active,activating,failed --plain --no-legend 'sandbox*' | grep -v slice)" units
 [ ! -e /usr/bin/sandboxd ] && [ ! -e /usr/libexec/sandboxd ] || fail "files are left"
 [ -e /etc/default/sandboxd.rpmsave ] || fail "the configuration was not kept"
