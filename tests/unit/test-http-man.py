@@ -33,7 +33,7 @@ class HttpMan(unittest.TestCase):
         for path in TABLES:
             found = ROUTE.findall(source(path))
             self.assertGreater(len(found), 5, path)
-            # what a coordinator hands on is in the worker's table
+            # what a coordinator hands on is in the worker's table; what lies below a route belongs to it
             routes |= {f"{method} {pattern}" for method, pattern in found if not pattern.endswith("/*")}
         described = {re.sub(r"\{[a-z]+\}", "{}", route)
                      for route in re.findall(r"^\.It Li ((?:ANY|[A-Z]+) /\S*)$", PAGE, re.M)}
