@@ -47,6 +47,8 @@ const Command command_table[] = {
           0, 1, 1, -1, false, command_drain },
         { "worker undrain", "NAME", "Let a drained worker accept sessions again",
           0, 1, 1, -1, false, command_undrain },
+        { "worker pool", "NAME SIZE", "Set how many sandboxes a worker keeps ready (root)",
+          0, 2, 2, -1, false, command_worker_pool },
         { "key new", "[NAME]", "Make a key for clients and the line that configures it",
           0, 0, 1, -1, false, command_key_new },
         { "version", "", "Print the version",

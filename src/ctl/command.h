@@ -52,4 +52,5 @@ int command_test(Ctl *ctl, int argc, char **argv);
 int command_undrain(Ctl *ctl, int argc, char **argv);
 int command_worker_add(Ctl *ctl, int argc, char **argv);
 int command_worker_list(Ctl *ctl, int argc, char **argv);
+int command_worker_pool(Ctl *ctl, int argc, char **argv);
 int command_worker_remove(Ctl *ctl, int argc, char **argv);

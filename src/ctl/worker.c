@@ -2,6 +2,8 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/text.h"
+#include "ctl/bus.h"
 #include "ctl/ctl.h"
 #include "ctl/health.h"
 #include "ctl/reader.h"
@@ -119,32 +121,55 @@ int command_worker_list(Ctl *ctl, int argc, char **argv) {
         return 0;
 }
 
-static int post_to_worker(Ctl *ctl, const char *name, const char *verb, const char *done) {
-        _cleanup_free_ char *path = xasprintf("/v1/workers/%s/%s", name, verb);
+/* The socket of worker @name of this machine. Returns 0, or -ENOENT after an error was printed. */
+static int find_socket(const char *name, char **ret) {
         _cleanup_worker_sockets_ WorkerSocketList sockets = { 0 };
-        _cleanup_json_ json_t *answer = NULL;
         EndpointPlaces places;
-        size_t i = 0;
 
-        if (!worker_check_name(name))
-                return STATUS_USAGE;
-        if (!ctl_names_server(ctl)) {
-                endpoint_places_default(&places);
-                worker_sockets_find(&places, &sockets);
-                while (i < sockets.n && strcmp(sockets.items[i].name, name) != 0)
-                        i++;
-                if (i == sockets.n) {
-                        print_error("Worker %s: No socket %s/%s.sock on this machine; sandboxctl worker list shows "
-                                    "which are "
-                                    "there, --url names another server",
-                                name, places.workers, name);
-                        return STATUS_FAILED;
+        endpoint_places_default(&places);
+        worker_sockets_find(&places, &sockets);
+        for (size_t i = 0; i < sockets.n; i++)
+                if (strcmp(sockets.items[i].name, name) == 0) {
+                        *ret = xstrdup(sockets.items[i].path);
+                        return 0;
                 }
-                if (ctl_connect_worker(ctl, sockets.items[i].path, &ctl->client) < 0)
-                        return STATUS_FAILED;
+        print_error("Worker %s: No socket %s/%s.sock on this machine; sandboxctl worker list shows which are there, "
+                    "--url names another server",
+                name, places.workers, name);
+        return -ENOENT;
+}
+
+/* Those that the user started are not on the system bus. */
+static bool is_on_bus(const Ctl *ctl, const char *socket) {
+        return strncmp(socket, "/run/sandboxd/", 14) == 0 && !ctl->options.key && !ctl->options.key_file;
+}
+
+static usec_t patience(const Ctl *ctl) {
+        return ctl->options.timeout == OPTION_UNSET ? REQUEST_TIMEOUT : ctl->options.timeout;
+}
+
+static int post_to_worker(Ctl *ctl, const char *name, const char *verb, json_t **ret) {
+        _cleanup_free_ char *path = xasprintf("/v1/workers/%s/%s", name, verb), *socket = NULL;
+        int r;
+
+        if (!ctl_names_server(ctl)) {
+                r = find_socket(name, &socket);
+                if (r < 0)
+                        return r;
+                if (is_on_bus(ctl, socket)) {
+                        r = worker_bus_call(
+                                name, strcmp(verb, "drain") == 0 ? "Drain" : "Undrain", NULL, patience(ctl), ret);
+                        if (r != -ENOTCONN)
+                                return r;
+                }
+                r = ctl_connect_worker(ctl, socket, &ctl->client);
+                if (r < 0)
+                        return r;
         }
-        if (ctl_call(ctl, &(Call){ .method = "POST", .path = path }, &answer) < 0)
-                return STATUS_FAILED;
+        return ctl_call(ctl, &(Call){ .method = "POST", .path = path }, ret);
+}
+
+static int show_done(const Ctl *ctl, const char *name, const char *done, const json_t *answer) {
         if (!ctl->options.json)
                 print_note("Worker %s %s", name, done);
         else if (answer)
@@ -153,11 +178,53 @@ static int post_to_worker(Ctl *ctl, const char *name, const char *verb, const ch
 }
 
 int command_drain(Ctl *ctl, int argc, char **argv) {
+        _cleanup_json_ json_t *answer = NULL;
+
         (void) argc; /* one, by the table */
-        return post_to_worker(ctl, argv[0], "drain", "accepts no new sessions; those it has go on");
+        if (!worker_check_name(argv[0]))
+                return STATUS_USAGE;
+        if (post_to_worker(ctl, argv[0], "drain", &answer) < 0)
+                return STATUS_FAILED;
+        return show_done(ctl, argv[0], "accepts no new sessions; those it has go on", answer);
 }
 
 int command_undrain(Ctl *ctl, int argc, char **argv) {
+        _cleanup_json_ json_t *answer = NULL;
+
         (void) argc; /* one, by the table */
-        return post_to_worker(ctl, argv[0], "undrain", "accepts sessions");
+        if (!worker_check_name(argv[0]))
+                return STATUS_USAGE;
+        if (post_to_worker(ctl, argv[0], "undrain", &answer) < 0)
+                return STATUS_FAILED;
+        return show_done(ctl, argv[0], "accepts sessions", answer);
+}
+
+int command_worker_pool(Ctl *ctl, int argc, char **argv) {
+        _cleanup_free_ char *socket = NULL, *done = NULL;
+        _cleanup_json_ json_t *answer = NULL;
+        uint64_t size;
+
+        (void) argc; /* two, by the table */
+        if (!worker_check_name(argv[0]))
+                return STATUS_USAGE;
+        if (parse_unsigned(argv[1], &size) < 0 || size > UINT32_MAX) {
+                _cleanup_free_ char *safe = terminal_escape_string(argv[1]);
+                print_error("\"%s\" is no number of sandboxes", safe);
+                return STATUS_USAGE;
+        }
+        if (ctl->options.url || ctl->options.socket) {
+                print_error("worker pool works on this machine's workers only, over D-Bus");
+                return STATUS_USAGE;
+        }
+        if (find_socket(argv[0], &socket) < 0)
+                return STATUS_FAILED;
+        int r = worker_bus_call(argv[0], "SetPoolSize", &(uint32_t){ (uint32_t) size }, patience(ctl), &answer);
+        if (r == -ENOTCONN)
+                print_error("Worker %s is not on the system bus, or only root and the group sandbox may speak to it; "
+                            "see: systemctl status sandboxd@%s",
+                        argv[0], argv[0]);
+        if (r < 0)
+                return STATUS_FAILED;
+        done = xasprintf("keeps %" PRIu64 " sandboxes ready until it is restarted", size);
+        return show_done(ctl, argv[0], done, answer);
 }

@@ -50,7 +50,7 @@ while read -r first second _; do
     check "options of $first $second" "$({ echo "$global"; help_options $first $second; } | sort -u | xargs)" \
         "$(offered $first $second --)"
 done < <(help_commands)
-check "second words" "add drain list remove undrain" "$(offered worker '')"
+check "second words" "add drain list pool remove undrain" "$(offered worker '')"
 check "the start of a word" "worker" "$(offered wor)"
 check "sessions" "aaa-1 bbb-2" "$(offered show '')"
 check "no more of them than it takes" "" "$(offered show aaa-1 '')"

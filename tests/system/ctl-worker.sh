@@ -73,6 +73,21 @@ check "drained" [ "$(state_of w2)" = draining ]
 check "a drained worker takes no session" sh -c '! sandboxctl --url http://127.0.0.1:5001 create'
 check "undrain" sandboxctl worker undrain w2
 check "undrained" [ "$(state_of w2)" = healthy ]
+mkdir -p /etc/sandboxd/worker
+printf '[Auth]\nKeys=a:%s\n' "$(printf key | sha256sum | cut -d' ' -f1)" >/etc/sandboxd/worker/w2.conf
+systemctl restart sandboxd@w2
+check "a worker with keys wants one" sh -c '! sandboxctl --socket /run/sandboxd/w2.sock worker drain w2'
+check "root needs none over D-Bus" sandboxctl worker drain w2
+check "and it is drained" [ "$(state_of w2)" = draining ]
+check "the answer in JSON" sh -c 'sandboxctl worker undrain --json w2 | jq -e ".worker_id == \"w2\" and .draining == false and .pool_size == 5"'
+check "the size of the pool" sh -c 'sandboxctl worker pool --json w2 7 | jq -e ".pool_size == 7"'
+check "not out of its bounds" refused '"size"' sandboxctl worker pool w2 1000
+check "a number" refused 'no number' sandboxctl worker pool w2 many
+check "members of the group need a password" refused 'password\|not allow' \
+    setpriv --reuid nobody --regid sandbox --clear-groups sandboxctl worker pool w2 6
+check "others may not at all" refused 'system bus' setpriv --reuid nobody --regid nogroup --clear-groups sandboxctl worker pool w2 6
+rm /etc/sandboxd/worker/w2.conf
+systemctl restart sandboxd@w2
 check "drain of nobody" refused 'No socket' sandboxctl worker drain nobody
 
 systemctl stop sandboxd@w2.service 2>/dev/null
