@@ -82,6 +82,8 @@ static void remove_starting(Pool *p, Member *m) {
         p->n_starting--;
 }
 
+static void drop_ready(Pool *p, Member *m);
+
 static void member_ready(Pool *p, Member *m) {
         remove_starting(p, m);
         m->ready = true;
@@ -93,6 +95,8 @@ static void member_ready(Pool *p, Member *m) {
                 p->filled = true;
                 tell(p, POOL_FILLED, NULL);
         }
+        if (p->n_ready > p->target) /* fewer are wanted than when it was asked for */
+                drop_ready(p, TAILQ_FIRST(&p->ready));
         if (p->n_ready + p->n_starting < p->target)
                 schedule_refill(p, 0);
 }
