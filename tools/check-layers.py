@@ -32,6 +32,7 @@ APART = {
     "spawner": {"base", "spec", "init"},
     "image": {"base", "log", "error", "spec", "archive"},
     "ctl": {"base", "spec", "error"},
+    "announce": {"base", "log", "error", "conf", "spec", "fetch", "store", "daemon"},
     "coord": {"base", "log", "error", "conf", "spec", "fetch", "store", "http"},
 }
 

@@ -59,6 +59,16 @@ static int parse_names(const ConfSetting *s, const char *value, bool more _unuse
         return copy_text(value, field);
 }
 
+static int parse_advertise(
+        const ConfSetting *s, const char *value, bool more _unused_, void *field, Error *error _unused_) {
+        assert(s->size == sizeof(char *));
+
+        if (*value && strncmp(value, "http://", 7) != 0 && strncmp(value, "https://", 8) != 0 &&
+                strncmp(value, "unix:/", 6) != 0)
+                return -EINVAL;
+        return strlen(value) > 200 || strpbrk(value, " \t\r\n,") ? -EINVAL : copy_text(value, field);
+}
+
 #define MEMBER(m) CONF_MEMBER(Config, m)
 #define DAY (86400 * USEC_PER_SEC)
 
@@ -150,6 +160,12 @@ static const ConfSetting settings[] = {
           .expected = "yes or no",
           .description = "Listen beyond this machine although there are no keys" },
 
+        REDIS_SETTINGS(Config, redis),
+        { "Redis", "Advertise", "ADVERTISE_URL", parse_advertise, MEMBER(advertise),
+          .fallback = "",
+          .expected = "an address such as http://10.0.0.1:5000 or unix:/PATH",
+          .description = "Where coordinators reach this worker; nothing: where it listens" },
+
         { "Http", "MaxBody", NULL, conf_parse_size, MEMBER(body_max),
           .min = 64 * KIB, .max = 1 * GIB, .fallback = "16M",
           .expected = "a size from 64K to 1G, such as 16M",
@@ -181,6 +197,8 @@ Config *config_free(Config *c) {
                 return NULL;
 
         api_keys_clear(&c->keys);
+        redis_settings_clear(&c->redis);
+        free(c->advertise);
         free(c->worker_id);
         free(c->coordinators);
         free(c->backend);
@@ -274,6 +292,8 @@ static int load(Config *c, const char *root, const char *worker, Error *error) {
         if (r < 0)
                 return r;
         r = load_keys(c, root, error);
+        if (r >= 0)
+                r = redis_settings_load_credential(&c->redis, error);
         if (r < 0)
                 return r;
         r = copy_text(worker, &c->worker_id); /* the name on the command line is above WORKER_ID */

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "conf/keys.h"
+#include "conf/redis.h"
 #include "error/error.h"
 #include "spec/limits.h"
 
@@ -33,6 +34,10 @@ typedef struct Config {
         ApiKeys keys;
         char *coordinators; /* names of keys, separated by blanks */
         bool allow_anonymous;
+
+        /* [Redis] */
+        RedisSettings redis; /* no host: none is used */
+        char *advertise;     /* the worker's address for others; "": found out */
 
         /* [Http] */
         uint64_t body_max; /* bytes of a request body */

@@ -112,6 +112,7 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
                 return sd_event_exit(m->event, EXIT_SUCCESS);
         m->stopping = true;
         (void) sd_notify(0, "STOPPING=1\nSTATUS=Stopping");
+        manager_stop_announcer(m);
         http_server_stop_listening(m->server);
         if (m->options.standalone)
                 begin_stop(m, false);
@@ -236,6 +237,7 @@ static int make_parts(Manager *m) {
                 .backend = m->backend,
                 .server = m->server,
                 .started = clock_monotonic(),
+                .listen = m->listen,
         };
         uuid_make(m->api.fencing_token);
         return 0;
@@ -295,11 +297,14 @@ static int start(Manager *m) {
         if (r >= 0)
                 r = manager_watch_pressure(m);
         if (r >= 0)
+                r = manager_start_announcer(m);
+        if (r >= 0)
                 r = set_patience(m, READY_PATIENCE_USEC);
         return r;
 }
 
 static void manager_done(Manager *m) {
+        manager_stop_announcer(m);
         m->bus = bus_free(m->bus);
         for (size_t i = 0; i < m->n_listen; i++)
                 free(m->listen[i]);

@@ -34,7 +34,7 @@ typedef struct Manager {
         Bus *bus;
         char **listen; /* owned, ended by NULL: addresses of our sockets as in ListenStream= */
         size_t n_listen;
-        pid_t spawner; /* standalone only */
+        pid_t spawner, announcer; /* standalone only */
         int spawner_sock;
         int records_fd;          /* owned: of the former worker's records, until they are opened */
         int images;              /* owned: the folder of images, once it was needed */
@@ -42,7 +42,7 @@ typedef struct Manager {
         char socket_path[108];   /* of ours, to be removed; standalone only */
 
         sd_event_source *status_source, *deadline_source, *spawner_source, *inherit_source, *watchdog_source,
-                *pressure_source;
+                *pressure_source, *announcer_source;
         bool silence_told, pool_strained, sessions_strained;
         char status[160];
         bool ready, stopping, handing_over, limits_warned, warm_warned, backend_was_ready;
@@ -81,6 +81,10 @@ int manager_watch_pressure(Manager *m);
 void manager_find_program(const char *folder, const char *name, char *buf, size_t size);
 /* standalone.c: makes the image, starts the spawner and gives up rights. Returns 0 or -errno, having logged. */
 int manager_standalone(Manager *m);
+
+/* announcer.c: what tells Redis of the worker. Returns 0 or -errno, having logged. */
+int manager_start_announcer(Manager *m);
+void manager_stop_announcer(Manager *m);
 
 /* auth.c */
 HttpAuthenticate manager_authenticate;

@@ -16,6 +16,7 @@ typedef struct HttpApi {
         Backend *backend;         /* borrowed */
         HttpServer *server;       /* borrowed */
         usec_t started;           /* monotonic */
+        char *const *listen;      /* borrowed, ended by NULL: our sockets as in ListenStream=; or NULL */
 
         uint64_t n_created, n_execs; /* since the start */
 

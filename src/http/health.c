@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "http/api.h"
 
@@ -34,11 +35,24 @@ static json_t *describe(const HttpApi *api, HealthStatus status) {
                 "version", VERSION);
 }
 
+/* Where else it listens is for who is on this machine: sandboxd-announce. */
+static void add_listen(const HttpApi *api, const HttpRequest *r, json_t *j) {
+        const struct sockaddr *peer = http_request_peer(r);
+        json_t *list = api->listen && peer && peer->sa_family == AF_UNIX ? json_array() : NULL;
+
+        for (char *const *p = api->listen; list && *p; p++)
+                (void) json_array_append_new(list, json_string(*p));
+        if (list)
+                (void) json_object_set_new(j, "listen", list);
+}
+
 void http_health(HttpRequest *r, void *userdata) {
         HttpApi *api = userdata;
         HealthStatus status = http_api_health(api);
+        json_t *j = describe(api, status);
 
-        http_answer_json(r, status == HEALTH_HEALTHY || status == HEALTH_DEGRADED ? 200 : 503, describe(api, status));
+        add_listen(api, r, j);
+        http_answer_json(r, status == HEALTH_HEALTHY || status == HEALTH_DEGRADED ? 200 : 503, j);
 }
 
 static json_t *describe_worker(const HttpApi *api) {

@@ -17,13 +17,14 @@ systemctl start sandboxd@worker1 || fail "start"
 at_most sandboxd@worker1.service 1.3
 at_most sandboxd-spawner@worker1.service 2.2
 at_most sandboxd-base-image.service 2.2
+at_most sandboxd-announce@worker1.service 1.3
 systemctl start sandbox-coord || fail "start of the coordinator"
 at_most sandbox-coord.service 1.3
 
 step "no line of a unit is unknown to systemd"
 ! journalctl -q -b | grep -E "sandbox.*: (Unknown|Failed to parse|Invalid)" || fail "see above"
 systemd-analyze verify --man=yes sandboxd@worker1.service sandboxd@worker1.socket sandboxd-spawner@worker1.service \
-    sandboxd-spawner@worker1.socket sandboxd-base-image.service sandboxd.target sandbox-coord.service \
+    sandboxd-spawner@worker1.socket sandboxd-base-image.service sandboxd-announce@worker1.service sandboxd.target sandbox-coord.service \
     sandbox-coord.socket 2>&1 |
     grep sandbox | grep -v 'Command .man' && fail "see above"
 

@@ -117,6 +117,12 @@ static void sample_without_its_comment_signs_is_what_holds_anyway(void **state) 
         assert_string_equal(c->backend, d->backend);
         assert_string_equal(c->image, d->image);
         assert_string_equal(c->warm, d->warm);
+        assert_true(redis_settings_equal(&c->redis, &d->redis));
+        assert_string_equal(c->advertise, d->advertise);
+        redis_settings_clear(&c->redis);
+        c->redis = d->redis;
+        free(c->advertise);
+        c->advertise = d->advertise;
         free(c->worker_id);
         free(c->backend);
         free(c->image);
@@ -128,6 +134,8 @@ static void sample_without_its_comment_signs_is_what_holds_anyway(void **state) 
         c->image = d->image;
         c->warm = d->warm;
         assert_memory_equal(c, d, sizeof *c);
+        c->redis = (RedisSettings){ 0 };
+        c->advertise = NULL;
         c->worker_id = c->backend = c->image = c->coordinators = c->warm = NULL;
 }
 

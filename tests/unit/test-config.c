@@ -218,8 +218,8 @@ static void error_names_file_line_section_and_key(void **state) {
 }
 
 static void settings_that_are_not_there_are_refused(void **state) {
-        static const char *const files[] = { "[Redis]\nHost=x\n", "[Coordinator]\nWorkers=x\n",
-                "[Auth]\nRateLimit=1\n" };
+        static const char *const files[] = { "[Redis]\nNode=x\n", "[Coordinator]\nWorkers=x\n",
+                "[Auth]\nToken=1\n" };
 
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(files); i++) {

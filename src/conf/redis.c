@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "conf/redis.h"
+
 #include <stdio.h>
 #include <string.h>
-
-#include "store/redis.h"
 
 #define TEXT_MAX 256U
 
@@ -70,6 +70,10 @@ int redis_settings_load_credential(RedisSettings *s, Error *error) {
         if (r < 0)
                 return r;
         text[strcspn(text, "\r\n")] = '\0';
+        if (!*text) {
+                free(text); /* an empty line stands in where there is none */
+                return 0;
+        }
         free(s->password);
         s->password = text;
         return 0;
