@@ -7,6 +7,7 @@
 #include "coord/call.h"
 #include "coord/find.h"
 #include "coord/outgoing.h"
+#include "coord/record.h"
 #include "spec/json.h"
 
 #define AT_ONCE 16U
@@ -60,11 +61,14 @@ static void end_soon(Ask *a) {
 
 static void take_answer(Ask *a, Call *c) {
         _cleanup_json_ json_t *j = c->body ? json_loadb(c->body, c->body_used, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        KnownSession *k;
 
         switch (call_status(c)) {
         case 200:
-                a->found = j && learn_session(a->coord, c->worker, a->owner, j, NULL) >= 0;
+                a->found = j && learn_session(a->coord, c->worker, a->owner, j, &k) >= 0;
                 a->unsure |= !a->found;
+                if (a->found) /* it is not in the store, or something else is */
+                        (void) record_put(a->coord, k, c->body, NULL, NULL);
                 break;
         case 410: {
                 const char *reason = json_string_value(json_object_get(j, "reason"));

@@ -49,6 +49,8 @@ static const ConfSetting settings[] = {
           .expected = "yes or no",
           .description = "Listen beyond this machine although there are no keys" },
 
+        REDIS_SETTINGS(CoordConfig, redis),
+
         { "Http", "MaxBody", NULL, conf_parse_size, MEMBER(body_max),
           .min = 64 * KIB, .max = 1024 * 1024 * MIB, .fallback = "1T",
           .expected = "a size from 64K to 1T, such as 16M",
@@ -85,6 +87,7 @@ CoordConfig *coord_config_free(CoordConfig *c) {
                 explicit_bzero(c->worker_key, strlen(c->worker_key));
         free(c->worker_key);
         api_keys_clear(&c->keys);
+        redis_settings_clear(&c->redis);
         free(c->trusted_proxies.list);
         free(c);
         return NULL;
@@ -122,6 +125,8 @@ static int load_credentials(CoordConfig *c, Error *error) {
         if (!folder || !*folder)
                 return 0;
         int r = load_secret(folder, "worker-key", &c->worker_key, error);
+        if (r >= 0)
+                r = redis_settings_load_credential(&c->redis, error);
         if (r < 0)
                 return r;
         return api_keys_add_given(&c->keys, "/run/sandboxd/coordinator-keys", error);

@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "conf/keys.h"
+#include "conf/redis.h"
 
 /* All settings of the coordinator. Text members are owned. */
 
@@ -37,6 +38,9 @@ typedef struct CoordConfig {
         /* [Auth] */
         ApiKeys keys;
         bool allow_anonymous;
+
+        /* [Redis] */
+        RedisSettings redis; /* no host: none is used */
 
         /* [Http] */
         uint64_t body_max;

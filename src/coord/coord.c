@@ -101,6 +101,8 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
                 log_error("The configuration stays as it was: %s", error.detail ? error.detail : "out of memory");
         else {
                 FleetSettings settings = fleet_settings(config);
+                if (!redis_settings_equal(&config->redis, &c->config->redis))
+                        log_warning("Another Redis is used after a restart only.");
                 CoordConfig *old = c->config;
                 if (!config->allow_anonymous)
                         api_keys_follow(&config->keys, &old->keys);
@@ -159,7 +161,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
                 coord_update_status(c);
                 return sd_event_source_set_time_relative(source, EXPIRE_USEC) < 0 ? 0 : 0;
         }
-        if ((discover_is_settled(c) && fleet_is_settled(c->fleet)) ||
+        if ((discover_is_settled(c) && coord_store_is_settled(c) && fleet_is_settled(c->fleet)) ||
                 clock_monotonic() > c->started + READY_PATIENCE_USEC) {
                 if (coord_listen(c) < 0)
                         return sd_event_exit(c->event, EXIT_FAILURE);
@@ -196,7 +198,7 @@ static int make_parts(Coordinator *c) {
         if (r >= 0)
                 r = sessions_new(SESSIONS_MAX, &c->sessions);
         if (r >= 0)
-                r = store_memory_new(c->event, &c->store);
+                r = coord_open_store(c);
         if (r >= 0)
                 r = revocations_new(c, &c->revocations);
         if (r >= 0)
@@ -229,7 +231,7 @@ static void coordinator_done(Coordinator *c) {
         c->sessions = sessions_free(c->sessions);
         c->fleet = fleet_free(c->fleet);
         records_end(c);
-        c->store = store_free(c->store);
+        coord_close_store(c);
         c->fetcher = fetcher_free(c->fetcher);
         c->tick = sd_event_source_disable_unref(c->tick);
         c->deadline_source = sd_event_source_disable_unref(c->deadline_source);

@@ -37,6 +37,9 @@ typedef struct Coordinator {
         Store *store;
         struct Revocations *revocations;
         struct Discover *discover;
+        StoreCall *announced; /* that asks who announced themselves */
+        sd_event_source *store_source;
+        bool store_settled;
         LIST_HEAD(, Recording) recordings; /* on their way to the store */
         sd_event_source *catch_up;
         CoordCounters counters;
@@ -76,6 +79,12 @@ void coord_revoke_keys(Coordinator *c, const CoordConfig *old);
 /* events.c: what happens, for the log and the service manager */
 void coord_on_fleet(Fleet *f, FleetEvent event, Worker *w, void *userdata);
 void coord_update_status(Coordinator *c);
+
+/* shared.c: the store that the configuration asks for, and the workers that announce themselves there */
+int coord_open_store(Coordinator *c);
+void coord_close_store(Coordinator *c);
+/* Are all workers known that the store knows, as far as it can be asked? */
+bool coord_store_is_settled(const Coordinator *c);
 
 /* routes.c: what there is; @userdata of handlers is the Coordinator */
 extern const HttpRoute coord_routes[];

@@ -15,10 +15,23 @@
  * replaces the one by the other, or takes over what is left of a lost worker, does so only if it is still what it
  * saw. */
 
-static int entry_name(const Create *x, char name[static STORE_NAME_MAX]) {
-        int n = snprintf(name, STORE_NAME_MAX, "key:%s:%s", x->owner ? x->owner : "", x->key);
+static int make_name(const char *owner, const char *key, char name[static STORE_NAME_MAX]) {
+        int n = snprintf(name, STORE_NAME_MAX, "key:%s:%s", owner ? owner : "", key);
 
         return n < 0 || (size_t) n >= STORE_NAME_MAX ? -ENAMETOOLONG : 0;
+}
+
+static int entry_name(const Create *x, char name[static STORE_NAME_MAX]) {
+        return make_name(x->owner, x->key, name);
+}
+
+#define ENTRY_MAX 160U
+
+static usec_t make_entry(const KnownSession *k, char entry[static ENTRY_MAX]) {
+        usec_t now = clock_realtime();
+
+        (void) snprintf(entry, ENTRY_MAX, "session %s %s", k->id, k->worker->id);
+        return (k->expires > now ? k->expires - now : 0) + LIFE_MARGIN_USEC;
 }
 
 static void forget_entry(Create *x) {
@@ -96,6 +109,7 @@ void create_unpin(Create *x, Worker *w, unsigned status) {
 static void use_entry(Create *x, const char *text) {
         char session[SESSION_ID_MAX + 1], worker[ID_MAX + 1];
         Coordinator *c = x->job.coord;
+        int end = 0;
 
         if (strncmp(text, "claim ", 6) == 0) {
                 retry(x); /* another request is at it */
@@ -107,7 +121,7 @@ static void use_entry(Create *x, const char *text) {
                 create_fail(x, &error, -ENOMEM);
                 return;
         }
-        if (sscanf(text, "session %64[a-z0-9-] %64[a-z0-9-]", session, worker) != 2) {
+        if (sscanf(text, "session %64[a-z0-9-] %64[a-z0-9-]%n", session, worker, &end) != 2 || text[end]) {
                 create_claim(x); /* garbage is replaced */
                 return;
         }
@@ -159,6 +173,8 @@ static void on_claimed(const StoreReply *reply, void *userdata) {
                 create_claim(x);
                 return;
         default:
+                free(x->stale);
+                x->stale = take_ptr(x->claim);
                 forget_entry(x);
                 use_own_knowledge(x);
         }
@@ -177,18 +193,51 @@ void create_claim(Create *x) {
         int r = asprintf(&x->claim, "claim %s", x->claim_id) < 0 ? -ENOMEM : entry_name(x, name);
         if (r == -ENOMEM)
                 x->claim = NULL;
-        if (r >= 0)
-                r = s->ops->swap(s, name, x->held, x->claim, CLAIM_LIFE_USEC, on_claimed, x, &x->store_call);
-        if (r < 0)
+        if (r < 0) {
                 create_fail(x, &error, r);
+                return;
+        }
+        if (s->ops->swap(s, name, x->held, x->claim, CLAIM_LIFE_USEC, on_claimed, x, &x->store_call) < 0) {
+                forget_entry(x);
+                use_own_knowledge(x); /* it went away just now */
+        }
 }
 
 /* --- the outcome --- */
 
+/* The store is away: what is under the key becomes the session's when it is back. */
+static void settle_later(Create *x, KnownSession *k) {
+        const char *before = x->claim ? x->claim : x->held ? x->held : x->stale ? x->stale : "";
+
+        if (!k || !k->key || !x->job.coord->store->ops->is_shared)
+                return;
+        free(k->entry);
+        k->entry = strdup(before); /* or it is not settled: others ask the worker */
+}
+
+void create_catch_up(Coordinator *c, KnownSession *k) {
+        _cleanup_free_ char *before = take_ptr(k->entry);
+        char name[STORE_NAME_MAX], entry[ENTRY_MAX];
+
+        if (!before || !k->key || !k->worker || make_name(k->owner, k->key, name) < 0)
+                return;
+        usec_t life = make_entry(k, entry);
+        /* what was there may have come to the store or not */
+        if (before[0])
+                (void) c->store->ops->swap(c->store, name, before, entry, life, NULL, NULL, NULL);
+        (void) c->store->ops->swap(c->store, name, NULL, entry, life, NULL, NULL, NULL);
+}
+
 static void on_settled(const StoreReply *reply, void *userdata) {
         Create *x = userdata;
 
+        KnownSession *k = sessions_find(x->job.coord->sessions, x->session_id);
+
         x->store_call = NULL;
+        if (reply->result < 0 && reply->result != -EEXIST)
+                settle_later(x, k);
+        if (reply->result == -ENOENT && k) /* a claim that never came to the store, or was there for too long */
+                create_catch_up(x->job.coord, k);
         forget_entry(x);
         if (reply->result != -EEXIST) {
                 create_finish(x);
@@ -197,7 +246,6 @@ static void on_settled(const StoreReply *reply, void *userdata) {
         /* somebody else took the key over: ours is one too many */
         recording_detach(x->recording);
         x->recording = NULL;
-        KnownSession *k = sessions_find(x->job.coord->sessions, x->session_id);
         if (k && strncmp(reply->text, "session ", 8) == 0 && strstr(reply->text, k->id)) {
                 create_finish(x); /* no: another request attached to the same */
                 return;
@@ -214,18 +262,20 @@ static void on_settled(const StoreReply *reply, void *userdata) {
         retry(x);
 }
 
-void create_settle(Create *x, const KnownSession *k) {
+void create_settle(Create *x, KnownSession *k) {
         Store *s = x->job.coord->store;
-        char name[STORE_NAME_MAX], entry[160];
-        usec_t now = clock_realtime(), life = (k->expires > now ? k->expires - now : 0) + LIFE_MARGIN_USEC;
+        char name[STORE_NAME_MAX], entry[ENTRY_MAX];
+        const char *before = x->claimed ? x->claim : x->held ? x->held : x->stale;
 
-        if (!x->key || !s->available || entry_name(x, name) < 0) {
+        if (!x->key || entry_name(x, name) < 0) {
                 create_finish(x);
                 return;
         }
-        (void) snprintf(entry, sizeof entry, "session %s %s", k->id, k->worker->id);
-        if (s->ops->swap(s, name, x->claimed ? x->claim : x->held, entry, life, on_settled, x, &x->store_call) < 0)
+        usec_t life = make_entry(k, entry);
+        if (!s->available || s->ops->swap(s, name, before, entry, life, on_settled, x, &x->store_call) < 0) {
+                settle_later(x, k);
                 create_finish(x);
+        }
 }
 
 void create_release(Create *x) {

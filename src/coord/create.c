@@ -28,6 +28,7 @@ static Create *create_free(Create *x) {
         free(x->body);
         free(x->patient_body);
         free(x->answer);
+        free(x->stale);
         free(x);
         return NULL;
 }

@@ -44,6 +44,7 @@ typedef struct Create {
         bool claimed; /* what is under the key is our @claim */
         char *claim;  /* owned, or NULL */
         char *held;   /* owned: what was there, or NULL */
+        char *stale;  /* owned: a claim that may have been made, but the store did not say so; or NULL */
         char *answer; /* owned: to be given when the store has the record */
         size_t answer_length;
         unsigned status;
@@ -59,9 +60,11 @@ void create_claim(Create *x);
 /* An attempt at the worker that has, or had, the key's session failed; @status: of its answer, 0 for none. */
 void create_unpin(Create *x, Worker *w, unsigned status);
 /* What is under the key becomes the session's; then create_finish(). */
-void create_settle(Create *x, const KnownSession *k);
+void create_settle(Create *x, KnownSession *k);
 /* Nothing came of it. */
 void create_release(Create *x);
+/* The store is back: what was not settled is, unless somebody else was quicker. */
+void create_catch_up(Coordinator *c, KnownSession *k);
 
 /* create.c: the answer is there, and nothing is to be done before it is given but what is still on its way. */
 void create_finish(Create *x);

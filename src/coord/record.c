@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coord/create.h"
+#include "spec/json.h"
+
 #define LOST_LIFE_USEC (24 * 3600 * USEC_PER_SEC)
 #define CATCH_UP_PER_TURN 200U
 #define CATCH_UP_STEP_USEC (20 * USEC_PER_MSEC)
@@ -23,16 +26,14 @@ static void entry_name(const char *id, char name[static NAME_MAX_]) {
         (void) snprintf(name, NAME_MAX_, RECORD_PREFIX "%s", id);
 }
 
-/* The worker's text with a few members more: it was parsed before, so it ends with a brace. Owners' names are of
- * letters that need no escape. */
+/* The worker's text with a few members more. */
 static char *compose(const KnownSession *k, const char *json) {
-        const char *end = strrchr(json, '}'), *quote = k->owner ? "\"" : "";
-        char *text;
+        _cleanup_json_ json_t *j = json_loads(json, JSON_REJECT_DUPLICATES, NULL);
 
-        if (!end || asprintf(&text, "%.*s,\"owner\":%s%s%s,\"token\":\"%s\"}", (int) (end - json), json, quote,
-                            k->owner ? k->owner : "null", quote, k->worker->token) < 0)
+        if (!j || json_object_set_new(j, "owner", k->owner ? json_string(k->owner) : json_null()) < 0 ||
+                json_object_set_new(j, "token", json_string(k->worker->token)) < 0)
                 return NULL;
-        return text;
+        return json_dumps(j, JSON_COMPACT);
 }
 
 static void recording_free(Recording *r) {
@@ -132,14 +133,16 @@ static int on_catch_up(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void) usec;
         for (KnownSession *k = sessions_first(c->sessions); k && c->store->available; k = sessions_next(k)) {
-                if (!k->record)
+                if (!k->record && !k->entry)
                         continue;
                 if (n++ == CATCH_UP_PER_TURN) {
                         (void) sd_event_source_set_time_relative(source, CATCH_UP_STEP_USEC);
                         (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
                         break;
                 }
-                (void) start(c, k, take_ptr(k->record), NULL, NULL);
+                create_catch_up(c, k);
+                if (k->record)
+                        (void) start(c, k, take_ptr(k->record), NULL, NULL);
         }
         return 0;
 }

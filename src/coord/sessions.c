@@ -160,6 +160,7 @@ void sessions_drop(KnownSession *k) {
         free(k->key);
         free(k->owner);
         free(k->record);
+        free(k->entry);
         free(k->former);
         free(k);
 }

@@ -18,6 +18,7 @@ typedef struct KnownSession {
         char *key;          /* owned: of create-or-attach, or NULL */
         char *owner;        /* owned: name of the API key that made it, or NULL */
         char *record;       /* owned: JSON that the store still has to get, or NULL */
+        char *entry;        /* owned: the store still has to get what is under the key, in place of this; or NULL */
         usec_t expires;     /* wall clock */
         bool lost;          /* it was given up: its id answers that it has ended */
         bool seen;          /* on the worker's list that is being read */

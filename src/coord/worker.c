@@ -3,9 +3,9 @@
 
 #include "coord/fleet-internal.h"
 
-#define PRESSURE_NOISE 30U                     /* percent: workers report at different times */
-#define LATENCY_FACTOR 4U                      /* so many times slower than another, */
-#define LATENCY_NOISE_USEC (5 * USEC_PER_MSEC) /* and beyond this, counts */
+#define PRESSURE_NOISE 30U                      /* percent: workers report at different times */
+#define LATENCY_FACTOR 4U                       /* so many times slower than another, */
+#define LATENCY_NOISE_USEC (50 * USEC_PER_MSEC) /* and beyond this, counts: that is no busy moment */
 
 bool worker_is_reachable(const Worker *w) {
         return (w->live.state == LIVENESS_UP || w->live.state == LIVENESS_SUSPECT) && w->id[0] && !w->alias &&

@@ -15,7 +15,7 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-from coord_faults import clients, workers  # noqa: E402,F401 they register their cases
+from coord_faults import clients, redis, workers  # noqa: E402,F401 they register their cases
 from coord_faults.driver import CASES, Coordinator, Problem  # noqa: E402
 from coord_faults.fake import Fleet  # noqa: E402
 
@@ -27,6 +27,7 @@ class Lab:
         self.program = program
         self.fleet = Fleet()
         self.coordinators = []
+        self.cleanup = []
 
     def worker(self, name, **options):
         return self.fleet.add(name, **options)
@@ -46,7 +47,9 @@ class Lab:
                     c.kill()
                 c.remove()
             self.fleet.stop()
-            self.coordinators, self.fleet = [], Fleet()
+            for function in self.cleanup:
+                function()
+            self.coordinators, self.fleet, self.cleanup = [], Fleet(), []
 
 
 def main():

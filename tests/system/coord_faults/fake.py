@@ -33,7 +33,7 @@ class Worker:
         self.revoked = set()
         self.requests = []
         self.faults = {}
-        self.server = None
+        self.server = self.socket = None
         self.connections = set()
         self.status = "healthy"
         self.n_health = 0
@@ -61,7 +61,13 @@ class Worker:
         self.server = await asyncio.start_server(self.serve, "127.0.0.1", self.port, backlog=4096)
         self.port = self.server.sockets[0].getsockname()[1]
 
+    async def also(self, path):
+        """Listens on a socket as well, and says there where else."""
+        self.socket = await asyncio.start_unix_server(self.serve, path)
+
     async def _stop(self):
+        if self.socket:
+            self.socket.close()
         self.server.close()
         for writer in list(self.connections):
             writer.transport.abort()
@@ -135,7 +141,8 @@ class Worker:
     def health(self):
         return {"status": self.status, "worker_id": self.name, "pool_size": 5, "pool_ready": 5,
                 "active_sessions": len(self.sessions), "max_sessions": self.most, "limits": "enforced",
-                "fencing_token": self.token, "version": "fake"}
+                "fencing_token": self.token, "version": "fake",
+                **({"listen": [f"127.0.0.1:{self.port}"]} if self.socket else {})}
 
     def describe(self, session):
         return {"session_id": session["id"], "worker_id": self.name, "state": "running", "image": "base",
