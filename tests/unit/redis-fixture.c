@@ -3,6 +3,7 @@
 
 #include "redis-fixture.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
@@ -100,6 +101,27 @@ char *redis_fixture_cli(RedisFixture *f, const char *command) {
         while (n > 0 && text[n - 1] == '\n')
                 text[--n] = '\0';
         return text;
+}
+
+/* Returns the port, or 0 when it is not free. */
+static unsigned try_port(unsigned port) {
+        struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+        socklen_t size = sizeof a;
+        _cleanup_fd_ int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        a.sin_port = htons((uint16_t) port);
+        if (fd < 0 || bind(fd, (struct sockaddr *) &a, sizeof a) < 0 ||
+                getsockname(fd, (struct sockaddr *) &a, &size) < 0)
+                return 0;
+        return ntohs(a.sin_port);
+}
+
+unsigned redis_fixture_port(void) {
+        for (;;) {
+                unsigned port = try_port(0);
+                if (port > 0 && port < 55000 && try_port(port + 10000) > 0)
+                        return port;
+        }
 }
 
 /* --- the store --- */

@@ -29,6 +29,9 @@ void redis_fixture_stop_server(RedisFixture *f);
 /* Runs redis-cli with a command line. Returns what it prints, a new string. */
 char *redis_fixture_cli(RedisFixture *f, const char *command);
 
+/* A port that is free, as the one 10,000 above it is, which members of a cluster take. */
+unsigned redis_fixture_port(void);
+
 void redis_fixture_connect(RedisFixture *f); /* to the socket, or what f->settings say */
 /* Turns the loop until the store is there, or is not. */
 void redis_fixture_wait(RedisFixture *f, bool available);

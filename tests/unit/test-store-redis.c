@@ -9,7 +9,6 @@
 
 #include "redis-fixture.h"
 
-#define PORT (20000 + getpid() % 20000) /* tests of several trees may run at a time */
 #define LONG_USEC (60 * USEC_PER_SEC)
 
 typedef struct Answer {
@@ -298,7 +297,8 @@ static void test_tls_by_name(void **state) {
 
         (void) snprintf(certificate, sizeof certificate, "%s/cert.pem", f->folder);
         (void) snprintf(key, sizeof key, "%s/key.pem", f->folder);
-        (void) snprintf(port, sizeof port, "%d", PORT);
+        unsigned number = redis_fixture_port();
+        (void) snprintf(port, sizeof port, "%u", number);
         (void) snprintf(command, sizeof command,
                 "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=localhost "
                 "-addext subjectAltName=DNS:localhost -keyout %s -out %s 2>/dev/null",
@@ -310,7 +310,7 @@ static void test_tls_by_name(void **state) {
         set(&f->settings.host, "localhost");
         set(&f->settings.ca_file, certificate);
         f->settings.tls = true;
-        f->settings.port = PORT;
+        f->settings.port = number;
         redis_fixture_connect(f);
         redis_fixture_wait(f, true);
         assert_string_equal(store_redis_local_address(f->store), "127.0.0.1");
@@ -468,7 +468,7 @@ static void test_part_of_a_cluster_is_refused(void **state) {
 
         char port[16];
 
-        (void) snprintf(port, sizeof port, "%d", PORT);
+        (void) snprintf(port, sizeof port, "%u", redis_fixture_port());
         redis_fixture_start_server(f, (const char *const[]){ "--cluster-enabled", "yes", "--port", port,
                                               "--cluster-config-file", "nodes.conf", "--bind", "127.0.0.1", NULL });
         redis_fixture_connect(f);
