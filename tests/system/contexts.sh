@@ -7,6 +7,7 @@
 # On the host: contexts.sh BUILD [TEST...] runs a worker of its own.
 set -u
 here=$(dirname "$(readlink -f "$0")")
+[ -z "${LAB_MODE-}" ] || here=/lab/system
 
 if [ -n "${LAB_MODE-}" ]; then
     . /lab/system/lib.sh
