@@ -8,7 +8,8 @@
 #include "session/context-internal.h"
 
 /* The socket between us and the driver of an interpreter. It is read only while something is expected, and while the
- * driver takes what we answer: what the code writes there at other times stays in the socket, which does not grow. */
+ * driver takes the code we send: what the code writes there at other times stays in the socket, which does not grow.
+ * That results have come does not pile up: a run that has flooded us with them and read nothing can still end. */
 
 #define READ_SIZE (64U * 1024U)
 #define UNREAD_MAX (64U * 1024U)             /* bytes for the driver, while code runs */
@@ -59,6 +60,19 @@ static int put(Context *c, const char *data, size_t length) {
         return 0;
 }
 
+static void flush(Context *c);
+
+/* How many results have come is told once what was told before has left. */
+static int tell_taken(Context *c) {
+        char text[32];
+
+        c->owes_taken = c->out_sent < c->out_length;
+        if (c->owes_taken)
+                return 0;
+        (void) snprintf(text, sizeof text, "%llu", (unsigned long long) c->run->n_taken);
+        return context_channel_send(c, "taken", text);
+}
+
 static void flush(Context *c) {
         while (c->out_sent < c->out_length) {
                 ssize_t n = send(
@@ -75,6 +89,8 @@ static void flush(Context *c) {
         if (c->out_sent == c->out_length) {
                 free(take_ptr(c->out));
                 c->out_sent = c->out_length = c->out_size = 0;
+                if (c->owes_taken && c->run)
+                        (void) tell_taken(c);
         }
         watch(c);
 }
@@ -126,15 +142,13 @@ static int begin(Context *c, const DriverFrame *f) {
 }
 
 static int deliver(Context *c, const DriverFrame *f) {
-        char text[32];
-
         if (f->word == DRIVER_DONE)
                 return finish(c, f);
         int k = run_take_result(c->run, f);
         if (k < 0)
                 return k;
-        (void) snprintf(text, sizeof text, "%llu", (unsigned long long) ++c->run->n_taken);
-        return context_channel_send(c, "taken", text);
+        c->run->n_taken++;
+        return tell_taken(c);
 }
 
 static void on_marked(Exec *e, void *userdata) {
@@ -238,7 +252,7 @@ static int on_io(sd_event_source *source, int fd, uint32_t revents, void *userda
 
 int context_channel_open(Context *c) {
         driver_reader_clear(&c->reader);
-        c->holds = c->hung_up = c->closed = false;
+        c->holds = c->hung_up = c->closed = c->owes_taken = false;
         c->out_sent = c->out_length = 0;
         c->channel = exec_channel(c->exec);
         if (c->channel < 0)

@@ -192,6 +192,7 @@ void context_next_run(Context *c) {
         c->run = r;
         c->state = CONTEXT_RUNNING;
         run_begin(r, ++c->n_runs, c->exec);
+        c->owes_taken = false;
         int k = context_channel_send(c, "run", r->code);
         if (k >= 0)
                 k = sd_event_add_time_relative(c->event, &r->timer, CLOCK_MONOTONIC, r->timeout, 1, on_run_timer, c);

@@ -56,7 +56,8 @@ struct Context {
         DriverReader reader;
         char *out; /* owned: what is being written */
         size_t out_length, out_sent, out_size;
-        bool holds; /* @frame waits until the output before it has come */
+        bool holds;      /* @frame waits until the output before it has come */
+        bool owes_taken; /* how many results have come is to be told, once what was told before has left */
         DriverFrame frame;
         bool signalling; /* an interrupt is on its way: nothing new begins before it has been sent */
 

@@ -378,6 +378,26 @@ static void runs_wait_for_each_other(void **state) {
         assert_int_equal(run(c, "x", false, &full), -EDQUOT);
 }
 
+static void who_reads_nothing_can_still_end(void **state) {
+        Fixture *f = *state;
+        Context *c = make(f);
+        _cleanup_watch_ Watch w, next;
+
+        assert_int_equal(run(c, "x", false, &w), 0);
+        say(f, "begin 1\n1");
+        for (unsigned i = 0; i < 8000; i++)
+                say(f, "result 4\nmain");
+        assert_true(c->out_length < 1000);
+        say(f, "done 13\n1 interrupted");
+        RUN_UNTIL(f->event, w.run->over);
+        assert_int_equal(c->state, CONTEXT_IDLE);
+        /* what was not told any more is no matter of the next run */
+        assert_int_equal(run(c, "y", false, &next), 0);
+        expect_told(f, "run 1\ny");
+        say(f, "begin 1\n2text 1\n2result 4\nmain");
+        expect_told(f, "taken 1\n1");
+}
+
 static void interrupts_wait_for_the_beginning(void **state) {
         Fixture *f = *state;
         Context *c = make(f);
@@ -735,6 +755,7 @@ int main(void) {
                 TEST(output_comes_before_what_follows_it),
                 TEST(output_of_each_run_is_its_own),
                 TEST(runs_wait_for_each_other),
+                TEST(who_reads_nothing_can_still_end),
                 TEST(interrupts_wait_for_the_beginning),
                 TEST(a_client_that_goes_interrupts),
                 TEST(time_outs_interrupt_and_then_kill),
