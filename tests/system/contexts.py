@@ -10,6 +10,11 @@ import threading
 import time
 import traceback
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+sys.dont_write_bytecode = True
+
+from patience import patience, within  # noqa: E402
+
 ADDRESS = sys.argv[1]
 WORKER = int(sys.argv[2])
 
@@ -61,6 +66,10 @@ class Session:
     def execute(self, command):
         return call("POST", self.path + "/exec", {"command": command})[1]
 
+    def wait_begun(self):
+        """Until the code that runs has made the file "begun"."""
+        assert within(10, lambda: self.execute("rm begun 2>/dev/null")["exit_code"] == 0), "it does not begin"
+
 
 class Context:
     def __init__(self, session, identity):
@@ -74,8 +83,16 @@ class Context:
         expect(200, status, answer)
         return answer
 
+    def show(self):
+        return call("GET", self.path)[1]
+
     def state(self):
-        return call("GET", self.path)[1]["state"]
+        return self.show()["state"]
+
+    def wait(self, **wanted):
+        """Until it is shown as @wanted."""
+        if not within(30, lambda: all(self.show()[k] == v for k, v in wanted.items())):
+            raise AssertionError(f"expected {wanted}, got {self.show()}")
 
     def stream(self, code, **options):
         c = http.client.HTTPConnection(ADDRESS, timeout=60)
@@ -281,17 +298,33 @@ def output_of_runs_has_offsets():
 # --- how they end ---
 
 
+def meanwhile(context, code, action):
+    """The answer to @code, while whose run @action is done."""
+    answers = []
+    t = threading.Thread(target=lambda: answers.append(context.run(code)))
+    t.start()
+    context.wait(state="running")
+    try:
+        action()
+    finally:
+        t.join()
+    return answers[0]
+
+
 def interrupts_keep_the_state():
-    for language, code, after in (("python", "import time\nx = 1\ntime.sleep(60)\nx = 2", "print(x)"),
-                                  ("bash", "x=1; sleep 60; x=2", "echo $x")):
+    for language, code, after in (("python", "import time\nx = 1\nopen('begun', 'w').close()\ntime.sleep(60)\nx = 2", "print(x)"),
+                                  ("bash", "x=1; : >begun; sleep 60; x=2", "echo $x")):
         with Session() as s:
             c = s.context(language)
             expect(409, c.post("interrupt")[0])
-            threading.Timer(0.5, lambda: expect(204, c.post("interrupt")[0])).start()
-            start = time.monotonic()
-            answer = c.run(code)
+
+            def interrupt(c=c, s=s):
+                s.wait_begun()
+                expect(204, c.post("interrupt")[0])
+
+            answer = meanwhile(c, code, interrupt)
             expect(("interrupted", "idle"), (answer["status"], answer["context_state"]), language)
-            assert time.monotonic() - start < 5
+            assert answer["duration_ms"] < patience(5000), answer
             is_ok(c.run(after), stdout="1\n")
 
 
@@ -313,7 +346,7 @@ def time_outs_keep_the_state():
             c = s.context(language)
             answer = c.run(code, timeout=0.5)
             expect(("timeout", "idle"), (answer["status"], answer["context_state"]), language)
-            assert answer["duration_ms"] < 2000, answer
+            assert answer["duration_ms"] < patience(2000), answer
             is_ok(c.run(after), stdout="1\n")
 
 
@@ -322,7 +355,7 @@ def stubborn_code_is_killed():
                            ("bash", "trap '' INT; echo here; while :; do sleep 1; done")):
         with Session() as s:
             c = s.context(language)
-            answer = c.run(code, timeout=0.3)
+            answer = c.run(code, timeout=1)
             expect(("timeout", "timeout", "ended", "here\n"),
                    tuple(answer[k] for k in ("status", "reason", "context_state", "stdout")))
             expect(409, c.post("run", {"code": "1"})[0])
@@ -344,8 +377,7 @@ def ends_are_explained():
             expect(204, c.delete())
     with Session() as s:
         c = s.context()
-        threading.Timer(0.4, lambda: call("DELETE", s.path)).start()
-        answer = c.run("import time; time.sleep(60)")
+        answer = meanwhile(c, "import time; time.sleep(60)", lambda: expect(204, call("DELETE", s.path)[0]))
         expect(("ended", "lost"), (answer["status"], answer["reason"]))
         expect(410, c.post("run", {"code": "1"})[0])
 
@@ -355,18 +387,16 @@ def restart_and_delete_end_what_runs():
         for verb in "restart", "delete":
             c = s.context()
             c.run("x = 1\nimport subprocess\np = subprocess.Popen(['sleep', '1000'])")
-            done = []
-            t = threading.Thread(target=lambda: done.append(c.run("import time; time.sleep(60)")))
-            t.start()
-            time.sleep(0.3)
-            if verb == "restart":
-                expect((200, "idle"), (lambda a: (a[0], a[1]["state"]))(c.post("restart")))
-                expect("NameError", c.run("x")["error"]["name"])
-            else:
-                expect(204, c.delete())
-                expect(404, call("GET", c.path)[0])
-            t.join()
-            expect("ended", done[0]["status"])
+
+            def end(c=c, verb=verb):
+                if verb == "restart":
+                    expect((200, "idle"), (lambda a: (a[0], a[1]["state"]))(c.post("restart")))
+                    expect("NameError", c.run("x")["error"]["name"])
+                else:
+                    expect(204, c.delete())
+                    expect(404, call("GET", c.path)[0])
+
+            expect("ended", meanwhile(c, "import time; time.sleep(60)", end)["status"])
             # nothing of it runs any more; what pgrep finds is not itself
             expect("0\n", s.execute("pgrep -xc sleep; true")["stdout"])
 
@@ -377,9 +407,11 @@ def runs_queue():
         answers, threads = {}, []
         for i in range(5):
             threads.append(threading.Thread(target=lambda i=i: answers.update(
-                {i: c.run(f"import time; time.sleep(0.2)\nlog = globals().get('log', []) + [{i}]\nlen(log)")})))
+                {i: c.run("import os, time\nwhile not os.path.exists('go'): time.sleep(0.01)\n"
+                          f"log = globals().get('log', []) + [{i}]\nlen(log)")})))
             threads[-1].start()
-            time.sleep(0.05)
+            c.wait(state="running", queued=i)
+        s.execute("touch go")
         for t in threads:
             t.join()
         expect([str(i + 1) for i in range(5)], [value(answers[i]) for i in range(5)])
@@ -389,13 +421,11 @@ def runs_queue():
             if sockets[-1] is None:
                 sockets[-1] = http.client.HTTPConnection(ADDRESS, timeout=10)
                 sockets[-1].request("POST", c.path + "/run", json.dumps({"code": "1"}))
-        time.sleep(0.5)
+        c.wait(queued=32)
         expect(429, c.post("run", {"code": "1"})[0])
-        expect(32, call("GET", c.path)[1]["queued"])
         for x in sockets[1:]:
             x.close()
-        time.sleep(0.5)
-        expect(0, call("GET", c.path)[1]["queued"])
+        c.wait(queued=0)
         sockets[0][0].close()
 
 
@@ -404,15 +434,12 @@ def a_client_that_goes_interrupts():
         c = s.context()
         for how in "answer", "stream":
             h = http.client.HTTPConnection(ADDRESS)
-            h.request("POST", c.path + "/run", json.dumps({"code": "import time\nx = 1\ntime.sleep(60)\nx = 2"}),
+            h.request("POST", c.path + "/run", json.dumps({"code": "import time\nx = 1\nopen('begun', 'w').close()\ntime.sleep(60)\nx = 2"}),
                       {} if how == "answer" else {"Accept": "text/event-stream"})
-            time.sleep(0.4)
-            expect("running", c.state())
+            c.wait(state="running")
+            s.wait_begun()
             h.sock.close() if how == "answer" else h.close()
-            for _ in range(50):
-                if c.state() == "idle":
-                    break
-                time.sleep(0.1)
+            c.wait(state="idle")
             expect("1", value(c.run("x")), how)
 
 
@@ -475,7 +502,7 @@ def worker_memory():
 def worker_answers():
     start = time.monotonic()
     expect(200, call("GET", "/health")[0])
-    assert time.monotonic() - start < 1
+    assert time.monotonic() - start < patience(1)
 
 
 def lies_end_the_interpreter():

@@ -21,11 +21,11 @@ work=$(mktemp -d /tmp/sandboxd-contexts.XXXXXX)
 chmod 755 "$work"
 worker=
 trap '[ -z "$worker" ] || kill "$worker" 2>/dev/null; wait; rm -rf "$work"' EXIT
-port=$((20000 + RANDOM % 10000))
+port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 "$build/src/daemon/sandboxd" --standalone --worker test --state "$work/state" --runtime "$work/run" \
     --listen "127.0.0.1:$port" >"$work/log" 2>&1 &
 worker=$!
-for _ in $(seq 300); do
+for _ in $(seq 1200); do
     ! grep -q '^ready$' "$work/log" || break
     kill -0 $worker 2>/dev/null || break
     sleep 0.1

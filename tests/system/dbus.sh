@@ -51,10 +51,14 @@ expect "$there" "$(call CreateSession 'a{sv}' 1 Key s build)" "the same key"
 
 step "signals, to root and the group alone"
 for user in root alice carol; do
-    as $user timeout 20 gdbus monitor --system --dest org.sandboxd.worker >/tmp/signals-$user 2>&1 &
+    as $user timeout 120 gdbus monitor --system --dest org.sandboxd.worker >/tmp/signals-$user 2>&1 &
 done
-as carol timeout 20 dbus-monitor --system "type='signal',path_namespace='/org/sandboxd'" >/tmp/signals-carol-2 2>&1 &
-sleep 1
+as carol timeout 120 dbus-monitor --system "type='signal',path_namespace='/org/sandboxd'" >/tmp/signals-carol-2 2>&1 &
+# they tell who has the name once they listen
+for user in root alice carol; do
+    until_true 10 grep -q ' is owned by ' /tmp/signals-$user || fail "$user does not listen: $(cat /tmp/signals-$user)"
+done
+until_true 10 grep -q NameAcquired /tmp/signals-carol-2 || fail "carol does not listen: $(cat /tmp/signals-carol-2)"
 one=$(call CreateSession 'a{sv}' 1 Metadata 'a{ss}' 1 word secret | path_of)
 session root "$one" Execute 'sa{sv}' 'exit 4' 0 >/dev/null
 session root "$one" SetTimeout t 100000000 >/dev/null
@@ -157,7 +161,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10; do
 done
 took=$((($(date +%s%N) - start) / 1000000))
 kill -CONT "$(systemctl show -P MainPID dbus)"
-[ $took -lt 2000 ] || fail "ten commands took $took ms"
+[ $took -lt 15000 ] || fail "ten commands took $took ms"
 wait
 until_true 5 on_bus || fail "not on the bus"
 
@@ -174,7 +178,7 @@ took=$((($(date +%s%N) - start) / 1000000))
 kill -CONT "$(systemctl show -P MainPID dbus)"
 wait
 echo "$took ms; bob: $(cat /tmp/bob)"
-[ $took -lt 2500 ] || fail "the command took $took ms"
+[ $took -lt 15000 ] || fail "the command took $took ms"
 until_true 20 eval '[ "$(call_as bob ListSessions)" = "a(sosst) 0" ]' || fail "bob stays unknown: $(call_as bob ListSessions)"
 
 step "the bus restarts: sessions live, the names come back"

@@ -38,13 +38,18 @@ chmod 755 "$work"
 trap 'kill "${pids[@]}" 2>/dev/null; wait; rm -rf "$work"' EXIT
 pids=()
 
+free_port() {
+    python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+
 start() { # NAME
-    local port=$((20000 + RANDOM % 10000))
+    local port
+    port=$(free_port)
     mkdir -p "$work/$1"
     "$build/src/daemon/sandboxd" --standalone --worker "$1" --state "$work/state" --runtime "$work/$1" \
         --listen "127.0.0.1:$port" >"$work/$1/log" 2>&1 &
     pids+=($!)
-    for _ in $(seq 300); do
+    for _ in $(seq 1200); do
         ! grep -q '^ready$' "$work/$1/log" || break
         kill -0 $! 2>/dev/null || break
         sleep 0.1

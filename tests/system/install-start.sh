@@ -65,7 +65,7 @@ start=$(date +%s%N)
 systemctl stop sandboxd@worker1 2>/dev/null || fail "stop"
 until_true 10 eval '[ -z "$(remains)" ]' || fail "left: $(remains)"
 echo "$((($(date +%s%N) - start) / 1000000)) ms"
-expect inactive "$(systemctl is-active sandboxd-spawner@worker1.service)" "the spawner"
+until_true 10 stopped sandboxd-spawner@worker1.service || fail "the spawner does not stop"
 expect success "$(systemctl show -P Result sandboxd@worker1.service)" "result of the worker"
 expect success "$(systemctl show -P Result sandboxd-spawner@worker1.service)" "result of the spawner"
 expect active "$(systemctl is-active sandboxd@worker1.socket)" "the socket"

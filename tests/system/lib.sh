@@ -16,15 +16,29 @@ step() { echo "-- $*"; }
 # expect WANTED GOT [WHAT]
 expect() { [ "$1" = "$2" ] || fail "${3-}${3+: }expected \"$1\", got \"$2\""; }
 
-# until_true SECONDS COMMAND...: waits for COMMAND to succeed
+# until_true SECONDS COMMAND...: waits for COMMAND to succeed, four times as long as a machine at rest may take
 until_true() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + 4 * $1))
     shift
     until "$@"; do
         [ $SECONDS -lt $end ] || return 1
         sleep 0.1
     done
 }
+
+# in_a_minute COMMAND...: and where others use the machine too, in a minute of its processors
+in_a_minute() {
+    local took status=0 TIMEFORMAT=$'real %R\nuser %U\nsys %S'
+    took=$(mktemp)
+    { time "$@" 2>&3; } 3>&2 2>"$took" || status=$?
+    [ $status = 0 ] && awk '$1 == "real" { real = $2 } $1 != "real" { cpu += $2 }
+        END { print "took " real " s, " cpu " s of a processor"; exit !(real < 60 || (cpu < 60 && real < 300)) }' "$took" || status=1
+    rm "$took"
+    return $status
+}
+
+# stopped UNIT: nothing of it is left, nor on its way
+stopped() { [ "$(systemctl show -P ActiveState "$1")" = inactive ]; }
 
 # get PATH, post PATH JSON: the body; -f makes a status of 400 and above a failure
 get() { curl -sS -f "$WORKER_URL$1"; }

@@ -66,5 +66,5 @@ expect 20 $n "asked"
 # each has a host id of its own
 expect "" "$(ps -eo uid,args | awk '/[s]andbox-init/ {print $1}' | sort | uniq -d)" "ids of two sandboxes"
 systemctl stop sandboxd@worker1 || fail "does not stop"
-until_true 20 sh -c '! systemctl is-active -q sandboxd-spawner@worker1' || fail "the spawner does not stop"
+until_true 20 stopped sandboxd-spawner@worker1.service || fail "the spawner does not stop"
 expect "" "$(ps -eo args | grep '[s]andbox-init')" "left"

@@ -7,7 +7,8 @@ import shutil
 import socket
 import subprocess
 import tempfile
-import time
+
+from patience import within
 
 CASES = []
 
@@ -29,14 +30,9 @@ def check(condition, text):
 
 
 def until(seconds, condition, text):
-    end = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > end:
-            raise Problem(f"{text}: not within {seconds} s")
-        time.sleep(0.02)
+    value = within(seconds, condition)
+    check(value, f"{text}: not within {seconds} s")
+    return value
 
 
 def free_port():

@@ -5,6 +5,8 @@ import os
 import socket
 import time
 
+from patience import patience
+
 
 class Problem(Exception):
     """The server did what it must not do."""
@@ -35,7 +37,7 @@ class Answer:
 
 
 class Connection:
-    def __init__(self, address, timeout=10):
+    def __init__(self, address, timeout=30):
         self.buffer, self.closed = b"", False
         if isinstance(address, str):
             self.sock = socket.socket(socket.AF_UNIX)
@@ -126,7 +128,7 @@ class Server:
     def __init__(self, address, pid=None, key=None):
         self.address, self.pid, self.key = address, pid, key
 
-    def connect(self, timeout=10):
+    def connect(self, timeout=30):
         return Connection(self.address, timeout)
 
     def head(self, method, path, body=None, headers=()):
@@ -161,12 +163,12 @@ class Server:
         check(a.status == 200, f"exec: {a}")
         return a.json()
 
-    def healthy(self, within=1.0):
+    def healthy(self):
         start = time.monotonic()
-        a = self.request("GET", "/health", timeout=10)
+        a = self.request("GET", "/health")
         took = time.monotonic() - start
         check(a.status == 200, f"health: {a}")
-        check(took < within, f"health took {took:.2f} s")
+        check(took < patience(1), f"health took {took:.2f} s")
 
     def n_fds(self):
         return len(os.listdir(f"/proc/{self.pid}/fd"))
@@ -180,7 +182,7 @@ class Server:
 
     def settled_fds(self, wanted, within=10.0):
         """Waits until no more than @wanted descriptors are open."""
-        end = time.monotonic() + within
+        end = time.monotonic() + patience(within)
         while (n := self.n_fds()) > wanted:
             check(time.monotonic() < end, f"{n} descriptors are open, {wanted} are expected")
             time.sleep(0.05)

@@ -5,11 +5,13 @@ import struct
 import threading
 import time
 
+from patience import patience
+
 from .client import Problem, case, check
 
 HEAD_PATIENCE = 10  # seconds, and the same for what a server needs to notice
 BODY_PATIENCE = 30
-SLACK = 8
+SLACK = 8  # of a machine at rest
 
 
 def closed_by(connections, deadline, step=0.7, drip=None):
@@ -44,7 +46,7 @@ def slow_heads(server):
     for c in connections:
         c.send(b"GET /health HTTP/1.1\r\nHost: worker\r\nX-Slow: ")
     server.healthy()
-    closed_by(connections, start + HEAD_PATIENCE + SLACK, drip=b"a")
+    closed_by(connections, start + HEAD_PATIENCE + patience(SLACK), drip=b"a")
     server.healthy()
 
 
@@ -55,7 +57,7 @@ def slow_bodies(server):
     for i, c in enumerate(connections):
         c.send(server.head("POST", "/v1/sessions", None, [f"Content-Length: {100 + i}"]) + b'{"key":"')
     server.healthy()
-    for text in closed_by(connections, start + BODY_PATIENCE + SLACK, step=1.5, drip=b"a"):
+    for text in closed_by(connections, start + BODY_PATIENCE + patience(SLACK), step=1.5, drip=b"a"):
         check(text.startswith(b"HTTP/1.1 408 "), f"no 408: {text[:80]!r}")
     server.healthy()
 
@@ -121,7 +123,7 @@ def disconnect(server):
         connections = [server.connect() for _ in range(20)]
         for c in connections:
             c.send(server.head("POST", f"/v1/sessions/{session}/exec", body))
-        end = time.monotonic() + 10
+        end = time.monotonic() + patience(10)
         while server.run(session, command="cat /proc/[0-9]*/cmdline")["stdout"].count("sleep\0987") < 20:
             check(time.monotonic() < end, "the commands do not start")
         for c in connections:
@@ -132,7 +134,7 @@ def disconnect(server):
                 c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             c.sock.close()
         server.healthy()
-        end = time.monotonic() + 10
+        end = time.monotonic() + patience(10)
         while "sleep\0987" in server.run(session, command="cat /proc/[0-9]*/cmdline")["stdout"]:
             check(time.monotonic() < end, f"{how}: commands run on")
             time.sleep(0.1)

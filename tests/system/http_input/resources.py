@@ -7,6 +7,8 @@ import socket
 import tarfile
 import time
 
+from patience import patience
+
 from .client import case, check, is_problem
 from .values import table
 
@@ -41,7 +43,7 @@ def running_values(server):
     a = server.request("GET", path)
     check(a.status == 200 and not a.json().get("reason"), f"it runs on: {a}")
     check(server.request("POST", path + "/signal", {"signal": "KILL"}).status == 204, "KILL")
-    a = server.request("GET", path + "?wait=5")
+    a = server.request("GET", path + "?wait=60")
     check(a.json()["reason"] in ("signaled", "exited"), f"{a}")
     refused(server.request("POST", path + "/signal", {"signal": "TERM"}), "it has ended")
     pty = background(server, s, "cat", pty={"rows": 10, "cols": 10})
@@ -108,7 +110,7 @@ def followers(server):
             else:
                 c.sock.close()
         server.healthy()
-        end = time.monotonic() + 15
+        end = time.monotonic() + patience(15)
         while "sleep\0987" in server.run(s, command="cat /proc/[0-9]*/cmdline")["stdout"]:
             check(time.monotonic() < end, f"{how}: a command runs on")
             time.sleep(0.1)
@@ -120,7 +122,7 @@ def followers(server):
 
 
 def upgrade(server, path, *headers):
-    c = server.connect(5)
+    c = server.connect()
     c.send(server.head("GET", path, None, headers))
     return c, c.answer()
 
@@ -200,20 +202,20 @@ def file_paths(server):
                                ("GET", "archive", None), ("PUT", "archive", b"x"), ("GET", "watch", None)):
         for query in ("", "?path=", "?path=relative%00x", "?path=/" + "a" * 5000, "?path=/a%00b", "?nonsense=1",
                       "?path=/tmp&path=/etc&nonsense=1"):
-            a = server.request(method, f"{files}/{what}{query}", body, timeout=6)
+            a = server.request(method, f"{files}/{what}{query}", body, timeout=patience(6))
             check(a.status < 500, f"{method} {what}{query}: {a}")
             if query in ("", "?path=", "?path=/a%00b", "?path=/" + "a" * 5000):
                 refused(a, f"{method} {what}{query}")
     home = "/home/sandboxuser"
     for path in ("/nonexistent", f"{home}/d", f"{home}/fifo", f"{home}/loop", f"{home}/link", f"{home}/f", "/proc/1/mem",
                  "/dev/tty", "/root/x", f"{home}/g/x", "/proc/self/fd/999"):
-        refused(server.request("GET", f"{files}/files?path={path}", timeout=6), f"GET {path}")
+        refused(server.request("GET", f"{files}/files?path={path}", timeout=patience(6)), f"GET {path}")
     for path in ("/", "/etc/passwd", "/nonexistent", "/proc/1/environ", "/proc/sys/kernel/core_pattern", "/dev/null",
                  f"{home}/d", "/usr/bin/x", f"{home}/g/x"):
-        a = server.request("PUT", f"{files}/files?path={path}", b"x", timeout=6)
+        a = server.request("PUT", f"{files}/files?path={path}", b"x", timeout=patience(6))
         check(400 <= a.status < 500 or a.status == 507 or (path.startswith(home) and a.status < 300), f"PUT {path}: {a}")
     for path in ("/", "/etc", "/proc", home, "/nonexistent"):
-        a = server.request("DELETE", f"{files}/files?path={path}", timeout=6)
+        a = server.request("DELETE", f"{files}/files?path={path}", timeout=patience(6))
         check(400 <= a.status < 500, f"DELETE {path}: {a}")
     for value in ("bytes=-", "bytes=5-1", "bytes=99999999999999999999-", "bytes=a-b", "lines=1-2", "bytes=0-0,2-3", "bytes"):
         a = server.request("GET", f"{files}/files?path={home}/g", headers=[f"Range: {value}"])
@@ -268,7 +270,7 @@ def archives(server):
         "long name": tar_of(("n" * 5000, tarfile.REGTYPE, None)),
     }.items():
         server.run(s, command="rm -rf in /tmp/* && mkdir in")
-        a = server.request("PUT", f"/v1/sessions/{s}/archive?path={home}/in", data, timeout=10)
+        a = server.request("PUT", f"/v1/sessions/{s}/archive?path={home}/in", data, timeout=patience(10))
         check(a.status < 500, f"{name}: {a}")
         a = server.run(s, command="find /tmp -name 'absolute' -o -name dots -o -name through; "
                        "find in -type c; find in -perm -4000")
@@ -303,7 +305,7 @@ def paused(server):
         server.delete(s)
         return
     check(a.status in (200, 204), f"{a}")
-    a = server.request("POST", f"/v1/sessions/{s}/exec", {"command": "true", "timeout": 2}, timeout=10)
+    a = server.request("POST", f"/v1/sessions/{s}/exec", {"command": "true", "timeout": 2}, timeout=patience(10))
     check(a.status in (200, 409), f"a command: {a}")
     a = server.request("GET", f"/v1/sessions/{s}/files?path=/etc/passwd", timeout=40)
     check(a.status in (200, 409, 504), f"a file: {a}")
