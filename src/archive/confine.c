@@ -30,6 +30,7 @@ static const struct sock_filter filter[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         ALLOW(read),
         ALLOW(write),
+        ALLOW(fsync),
         ALLOW(brk),
         ALLOW(mmap),
         ALLOW(munmap),
@@ -51,7 +52,7 @@ static int limit(__rlimit_resource_t resource, rlim_t value) {
         return setrlimit(resource, &l) < 0 ? -errno : 0;
 }
 
-int confine(void) {
+int confine(uint64_t size_max) {
         struct sock_fprog program = { .len = ELEMENTSOF(filter), .filter = (struct sock_filter *) filter };
 
         if (syscall(SYS_close_range, STDERR_FILENO + 1, ~0U, 0) < 0)
@@ -61,6 +62,8 @@ int confine(void) {
                 r = limit(RLIMIT_NOFILE, 0);
         if (r == 0)
                 r = limit(RLIMIT_AS, MEMORY_MAX);
+        if (r == 0 && size_max < UINT64_MAX)
+                r = limit(RLIMIT_FSIZE, size_max);
         if (r < 0)
                 return r;
         if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 ||

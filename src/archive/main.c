@@ -38,14 +38,17 @@ int write_all(const void *bytes, size_t size) {
 int main(int argc, char *argv[]) {
         const char *what = argc > 1 ? argv[1] : "";
         bool gzip = argc == 3 && strcmp(argv[2], "gzip") == 0;
+        char *end = argc == 3 ? argv[2] : NULL;
+        uint64_t size_max = end && !gzip ? strtoull(argv[2], &end, 10) : UINT64_MAX;
 
-        if ((argc != 2 && !gzip) || (strcmp(what, "pack") != 0 && strcmp(what, "unpack") != 0)) {
-                (void) fputs("sandboxd-archive pack [gzip] | unpack\n", stderr);
+        if ((argc != 2 && !gzip && (argc != 3 || *end)) || (strcmp(what, "pack") != 0 && strcmp(what, "unpack") != 0)) {
+                (void) fputs("sandboxd-archive pack [gzip | SIZE] | unpack\n", stderr);
                 return ARCHIVE_REFUSED;
         }
         (void) setlocale(LC_CTYPE, "C.UTF-8"); /* names are UTF-8, and what is not goes through as it is */
         (void) signal(SIGPIPE, SIG_IGN);
-        int r = confine();
+        (void) signal(SIGXFSZ, SIG_IGN);
+        int r = confine(size_max);
         if (r < 0)
                 return refuse("The program for archives cannot be confined: %s.", strerror(-r));
         return strcmp(what, "pack") == 0 ? pack_run(gzip) : unpack_run();

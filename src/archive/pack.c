@@ -30,6 +30,14 @@ static int flush(Pack *p) {
         return r;
 }
 
+/* Where it goes to a file there is something to say that nobody else knows. */
+static void explain(int error) {
+        if (error == -EFBIG)
+                _exit(refuse("There is more of it than there is room for."));
+        if (error == -ENOSPC || error == -EDQUOT)
+                _exit(refuse("The disk of the worker is full."));
+}
+
 static la_ssize_t on_write(struct archive *a, void *userdata, const void *bytes, size_t size) {
         Pack *p = userdata;
         bool large = size > OUT_SIZE / 2;
@@ -45,6 +53,7 @@ static la_ssize_t on_write(struct archive *a, void *userdata, const void *bytes,
         }
         if (r == 0)
                 return (la_ssize_t) size;
+        explain(r);
         archive_set_error(a, -r, "writing");
         return -1;
 }
@@ -146,7 +155,13 @@ static int pack(Pack *p, bool gzip) {
         }
         if (p->record.head.type != FILE_RECORD_END || archive_write_close(p->archive) != ARCHIVE_OK)
                 return -EPIPE;
-        return flush(p);
+        int r = flush(p);
+        explain(r);
+        if (r == 0 && fsync(STDOUT_FILENO) < 0 && errno != EINVAL && errno != EROFS) { /* those of a pipe */
+                explain(-errno);
+                r = -errno;
+        }
+        return r;
 }
 
 int pack_run(bool gzip) {

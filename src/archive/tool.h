@@ -17,8 +17,9 @@
 int pack_run(bool gzip);
 int unpack_run(void);
 
-/* Takes away all rights that are not needed from here on. Returns 0 or -errno. */
-int confine(void);
+/* Takes away all rights that are not needed from here on. @size_max: bytes of a file that is written to. Returns 0 or
+ * -errno. */
+int confine(uint64_t size_max);
 
 /* Says why on stderr. Returns ARCHIVE_REFUSED. */
 int refuse(const char *format, ...) _printf_(1, 2);

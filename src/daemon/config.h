@@ -30,6 +30,10 @@ typedef struct Config {
         Limits limits;
         uint64_t output_max; /* default of an exec's max_output, bytes a stream */
 
+        /* [Snapshots] */
+        unsigned snapshots_max, snapshots_per_key; /* 0: of the latter, no limit */
+        uint64_t snapshots_space;                  /* bytes */
+
         /* [Auth] */
         ApiKeys keys;
         char *coordinators; /* names of keys, separated by blanks */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,6 +29,24 @@ int manager_open_registry(Manager *m) {
         (void) log_warning_errno(r, "%s: %m; which sessions ended, and why, will not be known after a restart.", path);
         r = registry_open(NULL, &m->registry);
         return r < 0 ? log_error_errno(r, "Cannot keep track of sessions: %m") : 0;
+}
+
+int manager_open_snapshots(Manager *m) {
+        SnapshotSettings settings = manager_snapshot_settings(m);
+        unsigned n_dropped = 0;
+        char path[400];
+
+        (void) snprintf(path, sizeof path, "%s/%s/snapshots", m->options.state, m->config->worker_id);
+        int folder = mkdir(path, 0700) < 0 && errno != EEXIST ? -1 : open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (folder < 0)
+                (void) log_warning_errno(-errno, "%s: %m; no snapshots can be made.", path);
+        int r = snapshots_open(folder, &m->snapshots, &n_dropped);
+        if (r < 0)
+                return log_error_errno(r, "Cannot read the snapshots: %m");
+        if (n_dropped > 0)
+                log_warning("%s: %u files of incomplete snapshots were removed.", path, n_dropped);
+        snapshots_configure(m->snapshots, &settings);
+        return 0;
 }
 
 static void set_incarnation(Manager *m, const char *text) {

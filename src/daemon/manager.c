@@ -48,6 +48,14 @@ static SessionSettings session_settings(const Manager *m) {
         return s;
 }
 
+SnapshotSettings manager_snapshot_settings(const Manager *m) {
+        const Config *c = m->config;
+
+        return (SnapshotSettings){
+                .max = c->snapshots_max, .max_per_key = c->snapshots_per_key, .space = c->snapshots_space
+        };
+}
+
 /* --- signals --- */
 
 static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
@@ -125,7 +133,10 @@ static void apply(Manager *m) {
         SessionSettings sessions = session_settings(m);
         PoolSettings pool = manager_pool_settings(m);
 
+        SnapshotSettings snapshots = manager_snapshot_settings(m);
+
         session_manager_configure(m->sessions, &sessions);
+        snapshots_configure(m->snapshots, &snapshots);
         pool_configure(m->pool, &pool);
         http_server_configure(m->server, m->config->body_max, m->config->connections_max);
 }
@@ -229,6 +240,7 @@ static int make_parts(Manager *m) {
                         manager_resolve_image, m->registry, m, &m->sessions);
         if (r < 0)
                 return log_error_errno(r, "Cannot start: %m");
+        session_manager_set_snapshots(m->sessions, m->snapshots);
         m->spawner_sock = -EBADF;
         m->api = (HttpApi){
                 .worker_id = m->config->worker_id,
@@ -281,6 +293,8 @@ static int start(Manager *m) {
         if (r >= 0)
                 r = manager_open_registry(m);
         if (r >= 0)
+                r = manager_open_snapshots(m);
+        if (r >= 0)
                 r = m->options.standalone ? manager_standalone(m) : manager_listen(m);
         if (r >= 0)
                 r = check_image(m);
@@ -315,6 +329,7 @@ static void manager_done(Manager *m) {
         m->backend = backend_free(m->backend);
         m->pool = pool_free(m->pool);
         m->sessions = session_manager_free(m->sessions);
+        m->snapshots = snapshots_free(m->snapshots);
         m->records = record_table_free(m->records);
         m->registry = registry_free(m->registry);
         m->records_fd = fd_close(m->records_fd);

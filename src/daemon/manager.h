@@ -29,6 +29,7 @@ typedef struct Manager {
         Registry *registry;
         RecordTable *records;
         SessionManager *sessions;
+        Snapshots *snapshots;
         HttpServer *server;
         HttpApi api;
         Bus *bus;
@@ -54,6 +55,7 @@ int manager_main(const ManagerOptions *options);
 
 /* manager.c, for the other files here */
 PoolSettings manager_pool_settings(const Manager *m);
+SnapshotSettings manager_snapshot_settings(const Manager *m);
 
 /* listen.c: takes what the service manager passed, or opens sockets. Returns 0 or -errno, having logged. */
 int manager_listen(Manager *m);
@@ -64,6 +66,8 @@ int manager_listen(Manager *m);
  * manager's descriptor store. Returns 0 or -errno, having logged. */
 int manager_open_registry(Manager *m);
 int manager_inherit(Manager *m);
+/* inherit.c: takes up the snapshots of former workers. */
+int manager_open_snapshots(Manager *m);
 /* Keeps a table of records for the next worker, once it is known how many there have to be. */
 void manager_store_records(Manager *m);
 

@@ -134,14 +134,19 @@ static int start_spawner(Manager *m, char *spawner, const char *images) {
 }
 
 /* As root: becomes the worker's user where there is one, else the id after the spawner's. */
-static int give_up_root(void) {
+static int give_up_root(const Manager *m) {
         struct passwd *pw = getpwnam(WORKER_USER);
         struct group *group = getgrnam("sandbox");
         uid_t uid = pw ? pw->pw_uid : 65533;
         gid_t gid = pw ? pw->pw_gid : 65533;
 
+        char path[400];
+
         if (getuid() != 0)
                 return 0;
+        (void) snprintf(path, sizeof path, "%s/%s/snapshots", m->options.state, m->config->worker_id);
+        if (fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+                (void) log_warning_errno(errno, "%s: %m; no snapshots can be made.", path);
         if (setgroups(group ? 1 : 0, group ? &group->gr_gid : NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
                 setresuid(uid, uid, uid) < 0)
                 return log_error_errno(errno, "Cannot give up root: %m");
@@ -160,7 +165,7 @@ int manager_standalone(Manager *m) {
         if (r >= 0)
                 r = manager_listen(m);
         if (r >= 0)
-                r = give_up_root();
+                r = give_up_root(m);
         if (r >= 0 && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 r = log_error_errno(errno, "Cannot forbid new privileges: %m");
         return r;

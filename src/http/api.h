@@ -45,6 +45,7 @@ HttpHandler http_file_get, http_file_put, http_file_delete, http_file_stat, http
 HttpHandler http_context_create, http_context_list, http_context_show, http_context_delete;
 HttpHandler http_context_interrupt, http_context_restart, http_context_run;
 HttpHandler http_port;
+HttpHandler http_session_fork, http_snapshot_create, http_snapshot_list, http_snapshot_show, http_snapshot_delete;
 HttpHandler http_worker_list, http_worker_drain, http_worker_undrain, http_worker_fence;
 HttpHandler http_folder_list, http_file_watch, http_archive_get, http_archive_put;
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,9 +10,21 @@
 
 #define PIECE (1024U * 1024U)
 
+#define NAMES_MAX 4
+
 typedef struct Pack {
         uint64_t n;
+        const char *folder; /* what all names begin with, or "" */
+        char name[2 * FILE_PATH_MAX];
 } Pack;
+
+/* The name that the entry gets. */
+static const char *full_name(Pack *p, const Tree *t) {
+        if (!p->folder[0])
+                return t->path;
+        (void) snprintf(p->name, sizeof p->name, "%s/%s", p->folder, t->path);
+        return strlen(p->name) < FILE_PATH_MAX ? p->name : NULL;
+}
 
 /* Exactly @length bytes, whatever becomes of the file meanwhile: they are announced. */
 static int send_contents(int fd, uint64_t length) {
@@ -37,13 +50,13 @@ static int send_contents(int fd, uint64_t length) {
         return file_send_bytes("\0\0\0\0\0\0\0", -length & 7);
 }
 
-static int pack_regular(Tree *t) {
+static int pack_regular(Tree *t, const char *name) {
         struct stat st;
 
         _cleanup_fd_ int fd = file_open_regular(t->folder, t->name, &st);
         if (fd < 0)
                 return fd == -EMFILE || fd == -ENOMEM ? fd : 0; /* left out, as what tar may not read */
-        int r = file_send_node(&st, 0, t->path, "");
+        int r = file_send_node(&st, 0, name, "");
         if (r == 0 && st.st_size > FILE_SMALL)
                 r = file_flush();
         return r < 0 ? r : send_contents(fd, (uint64_t) st.st_size);
@@ -54,27 +67,44 @@ static int visit(Tree *t, TreeStep step, void *userdata) {
 
         if (step != TREE_ENTRY)
                 return 0;
+        const char *name = full_name(p, t);
+        if (!name)
+                return -ENAMETOOLONG;
         p->n++;
         if (S_ISREG(t->st.st_mode))
-                return pack_regular(t);
-        return file_send_entry(t->folder, t->name, &t->st, t->path);
+                return pack_regular(t, name);
+        return file_send_entry(t->folder, t->name, &t->st, name);
 }
 
-/* pack PATH */
-int builtin_pack(int argc, char **argv) {
-        Pack p = { 0 };
+static int pack_folder(Pack *p, int root, const char *path, const char *name) {
         struct stat st;
 
-        if (argc != 2)
-                return EINVAL;
-        _cleanup_fd_ int fd = file_open(AT_FDCWD, argv[1], O_RDONLY | O_DIRECTORY | O_NONBLOCK);
+        _cleanup_fd_ int fd = file_open(root, path, O_RDONLY | O_DIRECTORY | O_NONBLOCK);
         if (fd < 0)
-                return -fd;
+                return fd;
         if (fstat(fd, &st) < 0)
-                return errno;
-        int r = file_send_node(&st, 0, "", "");
-        if (r == 0)
-                r = tree_walk(fd, visit, &p);
+                return -errno;
+        p->folder = name;
+        int r = file_send_node(&st, 0, name, "");
+        return r == 0 ? tree_walk(fd, visit, p) : r;
+}
+
+/* pack PATH [NAME...] */
+int builtin_pack(int argc, char **argv) {
+        static Pack p;
+        int r = 0;
+
+        if (argc < 2 || argc > 2 + NAMES_MAX)
+                return EINVAL;
+        if (argc == 2)
+                r = pack_folder(&p, AT_FDCWD, argv[1], "");
+        else {
+                _cleanup_fd_ int root = file_open(AT_FDCWD, argv[1], O_PATH | O_DIRECTORY);
+                if (root < 0)
+                        return -root;
+                for (int i = 2; i < argc && r == 0; i++)
+                        r = pack_folder(&p, root, argv[i], argv[i]);
+        }
         if (r == 0)
                 r = file_send_end(p.n, 0);
         return -r;

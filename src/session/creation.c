@@ -2,12 +2,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fd.h"
+#include "session/fill.h"
 #include "session/manager-internal.h"
 
 /* The way from a request to a session, when it takes longer than taking one from the pool. */
 
 #define CREATIONS_MAX 1024U /* that wait or start at once */
 #define START_PATIENCE_USEC (10 * USEC_PER_SEC)
+#define FILL_PATIENCE_USEC (600 * USEC_PER_SEC)
 
 struct Creation {
         SessionManager *manager;
@@ -16,7 +19,10 @@ struct Creation {
         char *owner;
         CreationDone *done;
         void *userdata;
-        Sandbox *sandbox; /* owned: that is being made for it, or NULL while it waits */
+        Sandbox *sandbox; /* owned: that is being made for it, or filled; NULL while it waits */
+        Session *vessel;  /* owned: holds the sandbox while it is filled, found by nobody */
+        Fill *fill;
+        bool from_pool;
         usec_t deadline;  /* monotonic */
         sd_event_source *timer;
         TAILQ_ENTRY(Creation) entry;
@@ -29,6 +35,8 @@ static Creation *creation_free(Creation *c) {
                 TAILQ_REMOVE(&c->manager->creations, c, entry);
                 c->manager->n_creations--;
         }
+        c->fill = fill_free(c->fill);
+        c->vessel = session_unref(c->vessel);
         if (c->sandbox) {
                 c->manager->n_starting--;
                 sandbox_set_owner(c->sandbox, NULL, NULL);
@@ -60,7 +68,7 @@ static void succeed(Creation *c, Session *s, bool attached) {
         (void) creation_free(c);
 }
 
-static void finish(Creation *c, Sandbox *sandbox, bool from_pool) {
+static void complete(Creation *c, Sandbox *sandbox, bool from_pool) {
         bool attached;
         Session *s = session_find_twin(c->manager, &c->spec, c->owner, &attached);
         Error error = { 0 };
@@ -82,6 +90,50 @@ static void finish(Creation *c, Sandbox *sandbox, bool from_pool) {
                 return;
         }
         succeed(c, s, false);
+}
+
+static void on_filled(int result, Error *error, void *userdata) {
+        Creation *c = userdata;
+
+        c->fill = NULL;
+        if (result < 0) {
+                fail(c, error);
+                return;
+        }
+        c->vessel = session_unref(c->vessel);
+        c->manager->n_starting--;
+        complete(c, take_ptr(c->sandbox), c->from_pool);
+}
+
+static void on_sandbox(Sandbox *s, void *userdata);
+
+/* Nobody sees the session before its files are there. */
+static int begin_fill(Creation *c, Sandbox *sandbox, bool from_pool, Error *error) {
+        c->sandbox = sandbox;
+        c->manager->n_starting++;
+        c->from_pool = from_pool;
+        sandbox_set_owner(sandbox, on_sandbox, c);
+        c->vessel = session_alloc(c->manager);
+        if (!c->vessel)
+                return -ENOMEM;
+        c->vessel->sandbox = sandbox_ref(sandbox);
+        (void) sd_event_source_set_time_relative(c->timer, FILL_PATIENCE_USEC);
+        return fill_start(c->vessel, c->spec.files, on_filled, c, &c->fill, error);
+}
+
+/* @sandbox: taken. */
+static void finish(Creation *c, Sandbox *sandbox, bool from_pool) {
+        Error error = { 0 };
+
+        if (c->spec.files <= 0) {
+                complete(c, sandbox, from_pool);
+                return;
+        }
+        int r = begin_fill(c, sandbox, from_pool, &error);
+        if (r == 0)
+                return;
+        (void) error_set_errno(&error, r);
+        fail(c, &error);
 }
 
 static void on_sandbox(Sandbox *s, void *userdata) {
@@ -220,6 +272,40 @@ static int creation_new(SessionManager *m, CreateSpec *spec, const SandboxSpec *
         return 0;
 }
 
+/* Where the image is a snapshot, its files and its image. */
+static int take_snapshot(SessionManager *m, CreateSpec *spec, const char *owner, Error *error) {
+        size_t prefix = strlen(SNAPSHOT_PREFIX);
+        Snapshot *snapshot;
+
+        if (spec->files > 0 || !spec->image || strncmp(spec->image, SNAPSHOT_PREFIX, prefix) != 0)
+                return 0;
+        if (!m->snapshots || snapshots_find(m->snapshots, spec->image + prefix, owner, &snapshot, NULL) < 0)
+                return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no snapshot \"%s\".",
+                        spec->image + prefix);
+        spec->base = strdup(snapshot->image);
+        spec->files = snapshot_open(m->snapshots, snapshot);
+        if (spec->base && spec->files > 0)
+                return 0;
+        return error_set(error, ERROR_INTERNAL, "The files of the snapshot cannot be read.");
+}
+
+static int fill_pooled(SessionManager *m, CreateSpec *spec, const SandboxSpec *sandbox_spec, const char *owner,
+        Sandbox *pooled, CreationDone *done, void *userdata, Creation **ret, Error *error) {
+        _cleanup_(creation_freep) Creation *c = NULL;
+
+        int r = creation_new(m, spec, sandbox_spec, owner, FILL_PATIENCE_USEC, done, userdata, &c);
+        if (r < 0) {
+                backend_kill(m->backend, pooled);
+                (void) sandbox_unref(pooled);
+                return r;
+        }
+        r = begin_fill(c, pooled, true, error);
+        if (r < 0)
+                return r;
+        *ret = take_ptr(c);
+        return 1;
+}
+
 int session_create(SessionManager *m, CreateSpec *spec, const char *owner, CreationDone *done, void *userdata,
         Session **ret_session, bool *ret_attached, Creation **ret_creation, Error *error) {
         SandboxSpec sandbox_spec = { .limits = spec->limits };
@@ -236,11 +322,16 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
         Session *unused;
         if (spec->id[0] && session_find(m, spec->id, NULL, &unused, NULL) == -EOWNERDEAD)
                 return error_set(error, ERROR_SESSION_ENDED, "The session has been given up before it was created.");
-        int r = m->resolve(spec->image ? spec->image : m->settings.image, sandbox_spec.image, m->userdata, error);
+        int r = take_snapshot(m, spec, owner, error);
+        const char *image = spec->base ? spec->base : spec->image ? spec->image : m->settings.image;
+        if (r == 0)
+                r = m->resolve(image, sandbox_spec.image, m->userdata, error);
         if (r < 0)
                 return r;
 
         r = take_pooled(m, &sandbox_spec, m->n_creations - m->n_starting, &pooled, &full);
+        if (r > 0 && spec->files > 0)
+                return fill_pooled(m, spec, &sandbox_spec, owner, pooled, done, userdata, ret_creation, error);
         if (r > 0) {
                 r = session_new(m, spec, owner, pooled, true, ret_session);
                 if (r < 0) {

@@ -50,6 +50,7 @@ struct SessionManager {
 
         Registry *registry; /* borrowed */
 
+        Snapshots *snapshots; /* borrowed or NULL */
         RecordTable *records; /* borrowed or NULL */
         void (*on_restored)(SessionManager *m, void *userdata);
         unsigned n_inheriting, n_inherited;

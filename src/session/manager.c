@@ -147,6 +147,14 @@ const SessionSettings *session_manager_settings(const SessionManager *m) {
         return &m->settings;
 }
 
+void session_manager_set_snapshots(SessionManager *m, Snapshots *snapshots) {
+        m->snapshots = snapshots;
+}
+
+Snapshots *session_manager_snapshots(const SessionManager *m) {
+        return m->snapshots;
+}
+
 void session_manager_set_draining(SessionManager *m, bool draining) {
         m->draining = draining;
         if (draining)
@@ -407,6 +415,8 @@ int session_new(
                 r = copy_text(&s->caller, spec->caller);
         if (r == 0)
                 r = copy_text(&s->image, spec->image ? spec->image : m->settings.image);
+        if (r == 0)
+                r = copy_text(&s->base, spec->base);
         if (r == 0)
                 r = session_set_timeout(
                         s, spec->timeout ? spec->timeout : MIN(m->settings.timeout, m->settings.timeout_max));

@@ -5,6 +5,7 @@
 #include "session/record.h"
 #include "session/registry.h"
 #include "session/session.h"
+#include "session/snapshot.h"
 
 /* All sessions of a worker: creating, finding, listing, ending. Knows nothing of HTTP or the bus. */
 
@@ -52,6 +53,10 @@ unsigned session_n_inherited(const SessionManager *m);
 
 void session_manager_configure(SessionManager *m, const SessionSettings *settings);
 const SessionSettings *session_manager_settings(const SessionManager *m);
+
+/* Where snapshots are kept: borrowed. */
+void session_manager_set_snapshots(SessionManager *m, Snapshots *snapshots);
+Snapshots *session_manager_snapshots(const SessionManager *m);
 
 /* Draining: no new sessions, those that live go on. */
 void session_manager_set_draining(SessionManager *m, bool draining);

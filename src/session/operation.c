@@ -408,9 +408,15 @@ static int start_filter(Operation *o, const OperationSpec *spec, const char *pro
 static int open_pipes(Operation *o, const OperationSpec *spec, const char *program, int theirs[static 3]) {
         int r = 0;
 
-        if (spec->input)
+        int *file = spec->filter_fd <= 0 ? NULL : spec->filter == OPERATION_FILTER_INPUT ? &theirs[0] : &theirs[1];
+
+        if (file) {
+                *file = fcntl(spec->filter_fd, F_DUPFD_CLOEXEC, 3);
+                r = *file < 0 ? -errno : 0;
+        }
+        if (r == 0 && spec->input)
                 r = make_pipe(&theirs[0], &o->in.fd, &o->in.fd);
-        if (r == 0)
+        if (r == 0 && file != &theirs[1])
                 r = make_pipe(&o->out.fd, &theirs[1], &o->out.fd);
         if (r == 0 && spec->control)
                 r = make_pipe(&theirs[2], &o->control, &o->control);
@@ -454,6 +460,8 @@ int operation_run(Operation *o, const OperationSpec *spec, const char *program) 
         fds_close(theirs, 3);
         if (r == 0)
                 o->n_ref++; /* the job's */
+        if (r == 0 && o->out.fd < 0)
+                watch_deadline(o); /* there is nothing to read but its end */
         return r;
 }
 

@@ -49,6 +49,7 @@ typedef struct OperationSpec {
         /* with a program of ours between this process and its input, or its output: what that is told, ended by NULL */
         OperationFilter filter;
         const char *const *filter_argv;
+        int filter_fd; /* if above 0: borrowed, a file that the filter reads from or writes to in place of us */
         usec_t patience;                   /* how long it may let us wait, or USEC_INFINITY */
         const OperationHandlers *handlers; /* borrowed; each may be NULL */
         void *userdata;

@@ -52,6 +52,7 @@ Session *session_unref(Session *s) {
         free(s->key_index);
         free(s->owner);
         free(s->image);
+        free(s->base);
         free(s->request_id);
         free(s->caller);
         json_decref(s->env);

@@ -44,6 +44,7 @@ struct Session {
         char *owner;            /* owned: name of the API key that made it, or NULL */
         char *request_id, *caller; /* owned: of the request that made it, for the log, or NULL */
         char *image;            /* owned: as the client named it */
+        char *base;             /* owned: whose root file system it has when that is another, or NULL */
         json_t *env, *metadata; /* owned or NULL */
         Limits limits;
         Sandbox *sandbox; /* owned */

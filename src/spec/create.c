@@ -4,9 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/fd.h"
+
 void create_spec_clear(CreateSpec *c) {
         free(c->key);
         free(c->image);
+        free(c->base);
+        if (c->files > 0)
+                (void) fd_close(c->files);
         json_decref(c->env);
         json_decref(c->metadata);
         *c = (CreateSpec){ 0 };
@@ -109,7 +114,7 @@ static int network_parse(const char *name, const json_t *value, void *ret, Error
         return refuse(error, name, "none", "sandboxes of this worker have no network but their own loopback");
 }
 
-static int timeout_check(usec_t timeout, usec_t max, Error *error) {
+int create_check_timeout(usec_t timeout, usec_t max, Error *error) {
         char limit[64];
 
         if (timeout >= USEC_PER_SEC && timeout <= max)
@@ -118,7 +123,7 @@ static int timeout_check(usec_t timeout, usec_t max, Error *error) {
         return refuse(error, "timeout", limit, "out of range");
 }
 
-static int timeout_parse(const char *name, const json_t *value, void *ret, Error *error) {
+int create_parse_timeout(const char *name, const json_t *value, void *ret, Error *error) {
         usec_t timeout;
 
         int r = json_parse_duration(name, value, &timeout, error);
@@ -130,7 +135,7 @@ static int timeout_parse(const char *name, const json_t *value, void *ret, Error
 static const JsonField create_fields[] = {
         { "key", json_parse_id, offsetof(CreateSpec, key) },
         { "image", image_parse, offsetof(CreateSpec, image) },
-        { "timeout", timeout_parse, offsetof(CreateSpec, timeout) },
+        { "timeout", create_parse_timeout, offsetof(CreateSpec, timeout) },
         { "env", env_parse, offsetof(CreateSpec, env) },
         { "metadata", metadata_parse, offsetof(CreateSpec, metadata) },
         { "memory_limit", json_parse_limit_memory, offsetof(CreateSpec, limits) },
@@ -149,7 +154,7 @@ int create_spec_parse(CreateSpec *c, const json_t *object, usec_t timeout_max, E
                 return r;
         if (c->wait > WAIT_MAX)
                 return refuse(error, "wait", "300 seconds", "out of range");
-        return c->timeout ? timeout_check(c->timeout, timeout_max, error) : 0;
+        return c->timeout ? create_check_timeout(c->timeout, timeout_max, error) : 0;
 }
 
 int create_spec_read(CreateSpec *c, const char *text, size_t length, usec_t timeout_max, Error *error) {
@@ -164,7 +169,7 @@ int create_spec_read(CreateSpec *c, const char *text, size_t length, usec_t time
 }
 
 static const JsonField patch_fields[] = {
-        { "timeout", timeout_parse, offsetof(PatchSpec, timeout) },
+        { "timeout", create_parse_timeout, offsetof(PatchSpec, timeout) },
         { "metadata", metadata_parse, offsetof(PatchSpec, metadata) },
         { "network", network_parse, 0 },
         { 0 },
@@ -175,7 +180,7 @@ int patch_spec_parse(PatchSpec *p, const json_t *object, usec_t timeout_max, Err
 
         if (r < 0)
                 return r;
-        return p->timeout ? timeout_check(p->timeout, timeout_max, error) : 0;
+        return p->timeout ? create_check_timeout(p->timeout, timeout_max, error) : 0;
 }
 
 int patch_spec_read(PatchSpec *p, const char *text, size_t length, usec_t timeout_max, Error *error) {

@@ -20,6 +20,8 @@ typedef struct CreateSpec {
         const char *request_id, *caller; /* borrowed until the session is there: for the log, or NULL */
         char *key; /* of create-or-attach, or NULL */
         char *image;
+        char *base;       /* whose root file system it has when that is not @image's, or NULL */
+        int files;        /* above 0: owned, an archive of what /home/sandboxuser and /tmp contain at first */
         usec_t timeout;   /* 0: the default */
         usec_t wait;      /* for capacity */
         json_t *env;      /* object of strings, owned, or NULL */
@@ -52,3 +54,6 @@ int patch_spec_parse(PatchSpec *p, const json_t *object, usec_t timeout_max, Err
 /* Objects of strings with the bounds above. */
 JsonParse env_parse;
 JsonParse metadata_parse;
+/* Of a session: usec_t, 0 stays for what is not given. What was read has to be checked. */
+JsonParse create_parse_timeout;
+int create_check_timeout(usec_t timeout, usec_t max, Error *error);

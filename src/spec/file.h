@@ -17,8 +17,8 @@
  *   mkdir PATH MODE                   NODE
  *   delete PATH one|tree              END
  *   move FROM TO replace|keep         NODE
- *   pack PATH                         as list, the contents after each regular file and zeros up to a multiple of 8
- *                                     bytes; END
+ *   pack PATH [NAME...]               as list, the contents after each regular file and zeros up to a multiple of 8
+ *                                     bytes; END. With names, of these folders below PATH alone, at most 4 of them
  *   unpack PATH                       stdin: as pack's answer; stdout: END
  *   watch PATH one|tree               END when it watches, then CHANGE after CHANGE
  *

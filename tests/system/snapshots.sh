@@ -1,0 +1,33 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# lab: host container
+# timeout: 300
+# args: @build@
+# Snapshots and forks, and that they outlive the worker.
+# On the host: snapshots.sh BUILD [TEST...] runs a worker of its own.
+set -u
+here=$(dirname "$(readlink -f "$0")")
+# shellcheck source=tests/system/worker-run.sh
+. "$here/worker-run.sh"
+worker_run "$here/snapshots.py" "$@" || exit 1
+[ -n "${LAB_MODE-}" ] || exit 0
+
+step "snapshots outlive the worker"
+id=$(create) || fail "create"
+run_in "$id" 'echo kept >file' >/dev/null
+snapshot=$(post "/v1/sessions/$id/snapshots" '{}' | jq -r .snapshot_id)
+folder=/var/lib/sandboxd/worker1/snapshots
+expect "sandboxd 600" "$(stat -c '%U %a' "$folder/$snapshot.tar")"
+touch "$folder/.00000000-0000-4000-8000-000000000000" "$folder/00000000-0000-4000-8000-000000000000.tar"
+systemctl restart sandboxd@worker1
+expect "$snapshot" "$(get /v1/snapshots | jq -r '.snapshots[].snapshot_id')"
+expect "$snapshot.json $snapshot.tar" "$(find "$folder" -type f -printf '%f\n' | sort | xargs)"
+new=$(create "{\"image\":\"snapshot:$snapshot\"}") || fail "create from the snapshot"
+expect kept "$(run_in "$new" 'cat file' | jq -r .stdout | head -1)"
+systemctl restart sandboxd@worker1
+again=$(post "/v1/sessions/$new/snapshots" '{}') || fail "a snapshot of a session from a snapshot"
+expect base "$(jq -r .base_image <<<"$again")"
+for s in $(get /v1/snapshots | jq -r '.snapshots[].snapshot_id'); do
+    curl -sf -X DELETE "$WORKER_URL/v1/snapshots/$s" || fail "delete"
+done
+expect "" "$(find "$folder" -type f)"
