@@ -130,7 +130,7 @@ static void tell_end(Native *n, Sandbox *s) {
                 return;
         int r = kill_slot(n, s->slot, s->generation);
         s->end_told = r == 0;
-        if (r == -EAGAIN)
+        if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM) /* the last two: the kernel is short of memory just now */
                 (void) sd_event_source_set_io_events(n->io, EPOLLIN | EPOLLOUT);
 }
 
