@@ -29,6 +29,11 @@ typedef struct Reader {
         bool indented; /* it goes on with a list's value */
         bool seen[CONF_SETTINGS_MAX];
         const ConfSetting *list; /* the setting whose value may go on */
+
+        void *named; /* the struct of the named section that we are in, or NULL */
+        bool seen_named[CONF_SETTINGS_MAX];
+        void *opened[CONF_NAMED_MAX]; /* each once in a file */
+        size_t n_opened;
 } Reader;
 
 static void *member(const ConfSetting *s, void *base) {
@@ -75,7 +80,7 @@ _printf_(2, 3) static void refuse_line(Reader *r, const char *format, ...) {
 }
 
 /* "Pool Session ..." or, of a @section, "Size MinSize ...". */
-static char *list_names(const ConfTable *table, const char *section) {
+static char *list_names(const ConfSetting *settings, size_t n, const char *section) {
         char *text = NULL;
         size_t size;
         FILE *f = open_memstream(&text, &size);
@@ -83,7 +88,7 @@ static char *list_names(const ConfTable *table, const char *section) {
 
         if (!f)
                 return NULL;
-        for (const ConfSetting *s = table->settings; s < table->settings + table->n; s++) {
+        for (const ConfSetting *s = settings; s < settings + n; s++) {
                 const char *name = section ? s->key : s->section;
 
                 if (!s->section || (section && strcmp(s->section, section) != 0) || strcmp(name, last) == 0)
@@ -105,17 +110,54 @@ static bool is_section(const ConfTable *table, const char *name) {
         return false;
 }
 
-static const ConfSetting *find(const ConfTable *table, const char *section, const char *key) {
-        for (const ConfSetting *s = table->settings; s < table->settings + table->n; s++)
+static const ConfSetting *find(const ConfSetting *settings, size_t n, const char *section, const char *key) {
+        for (const ConfSetting *s = settings; s < settings + n; s++)
                 if (s->section && strcmp(s->section, section) == 0 && strcmp(s->key, key) == 0)
                         return s;
         return NULL;
 }
 
-static void check_section(Reader *r, char *line) {
-        char *close = strchr(line, ']');
+/* [Section "NAME"]: inih gets to see the section alone, whose names it would cut. Returns whether it is one. */
+static bool open_named(Reader *r, char *line) {
+        const ConfNamed *named = r->table->named;
+        size_t n = named ? strlen(named->section) : 0;
+        _cleanup_error_ Error more = { 0 };
 
+        if (!named || strncmp(line + 1, named->section, n) != 0 || !strchr(BLANKS "\"", line[1 + n]) || !line[1 + n])
+                return false;
+        char *name = line + 1 + n + strspn(line + 1 + n, BLANKS), *end = strchr(name + 1, '"');
+        if (*name != '"' || !end || end[1] != ']') {
+                refuse_line(r, "expected [%s \"NAME\"].", named->section);
+                return true;
+        }
+        *end = '\0';
+        r->named = named->open(r->base, name + 1, &more);
+        if (!r->named) {
+                refuse_line(r, "[%s \"%.100s\"]: %s", named->section, name + 1, more.detail ?: "out of memory.");
+                return true;
+        }
+        for (size_t i = 0; i < r->n_opened; i++)
+                if (r->opened[i] == r->named) {
+                        refuse_line(r, "[%s \"%.100s\"] is in this file twice.", named->section, name + 1);
+                        return true;
+                }
+        if (r->n_opened == CONF_NAMED_MAX) {
+                refuse_line(r, "more than %u sections [%s \"NAME\"].", CONF_NAMED_MAX, named->section);
+                return true;
+        }
+        r->opened[r->n_opened++] = r->named;
+        memset(r->seen_named, 0, sizeof r->seen_named);
+        memmove(line + 1 + n, end + 1, strlen(end + 1) + 1);
+        return true;
+}
+
+static void check_section(Reader *r, char *line) {
         r->list = NULL;
+        r->named = NULL;
+        if (open_named(r, line) && r->result < 0)
+                return;
+
+        char *close = strchr(line, ']');
         if (!close) {
                 refuse_line(r, "\"%s\" lacks its \"]\".", line);
                 return;
@@ -130,7 +172,7 @@ static void check_section(Reader *r, char *line) {
         char saved = *close;
         *close = '\0';
         if (!is_section(r->table, line + 1)) {
-                _cleanup_free_ char *known = list_names(r->table, NULL);
+                _cleanup_free_ char *known = list_names(r->table->settings, r->table->n, NULL);
                 refuse_line(r, "there is no section [%s]; expected one of: %s.", line + 1, known ?: "");
         }
         *close = saved;
@@ -222,22 +264,24 @@ static int take_setting(void *userdata, const char *section, const char *key, co
                 return 0;
         }
 
-        const ConfSetting *s = find(r->table, section, key);
+        const ConfSetting *settings = r->named ? r->table->named->settings : r->table->settings;
+        size_t n = r->named ? r->table->named->n : r->table->n;
+        const ConfSetting *s = find(settings, n, section, key);
         if (!s) {
-                _cleanup_free_ char *known = list_names(r->table, section);
+                _cleanup_free_ char *known = list_names(settings, n, section);
                 refuse_line(r, "[%s] has no setting %s=; expected one of: %s.", section, key, known ?: "");
                 return 0;
         }
 
-        size_t i = (size_t) (s - r->table->settings);
-        if (r->seen[i] && !(r->indented && r->list == s)) {
+        bool *seen = (r->named ? r->seen_named : r->seen) + (s - settings);
+        if (*seen && !(r->indented && r->list == s)) {
                 refuse_line(r, "[%s] %s= is set twice in this file.", section, key);
                 return 0;
         }
-        r->seen[i] = true;
+        *seen = true;
         r->list = s->list ? s : NULL;
 
-        int k = set(s, value, r->indented, r->base, &more);
+        int k = set(s, value, r->indented, r->named ?: r->base, &more);
         if (k >= 0)
                 return 1;
         if (asprintf(&where, "%s:%d: [%s] %s", r->name, r->line, section, key) < 0)

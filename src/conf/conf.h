@@ -37,9 +37,21 @@ struct ConfSetting {
 /* The member of @type that a row fills. */
 #define CONF_MEMBER(type, member) .offset = offsetof(type, member), .size = sizeof(((type *) NULL)->member)
 
+/* Sections that there may be several of, [Section "NAME"], each with a struct of its own. */
+typedef struct ConfNamed {
+        const char *section;
+        const ConfSetting *settings; /* of that section; no variables */
+        size_t n;
+        /* The struct for @name, new with its defaults or there already; NULL with @error set when there may be none. */
+        void *(*open)(void *base, const char *name, Error *error);
+} ConfNamed;
+
+#define CONF_NAMED_MAX 64U /* sections of one kind in a file */
+
 typedef struct ConfTable {
         const ConfSetting *settings;
         size_t n;
+        const ConfNamed *named; /* or NULL */
 } ConfTable;
 
 /* Gives every setting its default. Returns 0 or -ENOMEM. */

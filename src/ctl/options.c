@@ -71,6 +71,17 @@ const Option option_table[] = {
         { "metadata",   0,   OPTION_PAIRS,    OPTIONS_LIST,   AT(metadata), "NAME=VALUE",
           "Only sessions with this note (repeatable)" },
 
+        { "name",       0,   OPTION_TEXT,     OPTIONS_IMPORT, AT(image_name), "IMAGE",
+          "What the image is called here" },
+        { "ref",        0,   OPTION_TEXT,     OPTIONS_IMPORT, AT(image_ref), "IMAGE",
+          "Which image to take of several" },
+        { "max-size",   0,   OPTION_SIZE,     OPTIONS_IMPORT, AT(max_size), "SIZE",
+          "Most bytes of its files (16g)" },
+        { "max-files",  0,   OPTION_COUNT,    OPTIONS_IMPORT, AT(max_files), "N",
+          "Most of its files (500000)" },
+        { "images",     0,   OPTION_TEXT,     OPTIONS_IMAGE,  AT(images),   "FOLDER",
+          "Where images are kept" },
+
         { "listen",     0,   OPTION_TEXT,     OPTIONS_WORKER_ADD, AT(listen), "ADDRESS:PORT",
           "Also listen there" },
         { "purge",      0,   OPTION_FLAG,     OPTIONS_WORKER_REMOVE, AT(purge), NULL,

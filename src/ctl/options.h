@@ -42,6 +42,12 @@ typedef struct Options {
 
         const char *state;
 
+        const char *images; /* folder */
+        const char *image_name;
+        const char *image_ref;
+        uint64_t max_size;
+        uint64_t max_files;
+
         const char *listen;
         bool purge;
 
@@ -69,6 +75,8 @@ typedef enum OptionSet {
         OPTIONS_SHELL = 1 << 9,
         OPTIONS_DOCTOR = 1 << 10,
         OPTIONS_AUDIT = 1 << 11,
+        OPTIONS_IMAGE = 1 << 12,
+        OPTIONS_IMPORT = 1 << 13,
 } OptionSet;
 
 typedef enum OptionType {

@@ -6,13 +6,12 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "spec/image.h"
 
 #define CONFIG_FOLDER SYSCONFDIR "/sandboxd"
 #define VENDOR_FILE PKGLIBDIR "/sandboxd.conf"
 #define WORKER_FALLBACK "worker1"
 
-#define POOL_SIZE_MAX 4096U
-#define IMAGE_NAME_MAX 100U
 
 static int copy_text(const char *text, char **field) {
         char *copy = strdup(text);
@@ -24,19 +23,14 @@ static int copy_text(const char *text, char **field) {
         return 0;
 }
 
-/* An image is a folder of this name, so that no name may lead anywhere else. */
+/* A name becomes the name of a folder, so that none may lead anywhere else. */
 static int parse_image(
         const ConfSetting *s, const char *value, bool more _unused_, void *field, Error *error _unused_) {
-        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+        char folder[IMAGE_FOLDER_MAX];
 
         assert(s->size == sizeof(char *));
 
-        if (!*value || !strchr(letters, *value) || strlen(value) > IMAGE_NAME_MAX)
-                return -EINVAL;
-        for (const char *p = value; *p; p++)
-                if (!strchr(letters, *p) && !strchr("._-:", *p))
-                        return -EINVAL;
-        return copy_text(value, field);
+        return image_folder(value, folder) == 0 ? copy_text(value, field) : -EINVAL;
 }
 
 static int parse_worker(
@@ -106,8 +100,7 @@ static const ConfSetting settings[] = {
           .description = "What makes the sandboxes" },
         { "Sandbox", "Image", "CONTAINER_IMAGE", parse_image, MEMBER(image),
           .fallback = "base",
-          .expected = "the name of an image: at most 100 letters, digits, \".\", \"_\", \"-\" and \":\", "
-                      "a letter or digit first",
+          .expected = "the name of an image, such as base or sandbox-secure:latest",
           .description = "Image of sessions whose client asks for none" },
         { "Sandbox", "User", NULL, conf_parse_only,
           .choices = "sandboxuser", .fallback = "sandboxuser",
@@ -199,7 +192,7 @@ static const ConfSetting settings[] = {
 };
 /* clang-format on */
 
-static const ConfTable table = { settings, ELEMENTSOF(settings) };
+static const ConfTable table = { settings, ELEMENTSOF(settings), &config_pools };
 
 const ConfTable *config_describe(void) {
         return &table;
@@ -212,6 +205,7 @@ Config *config_free(Config *c) {
         api_keys_clear(&c->keys);
         redis_settings_clear(&c->redis);
         free(c->advertise);
+        config_pools_clear(c);
         free(c->worker_id);
         free(c->coordinators);
         free(c->backend);
@@ -223,6 +217,10 @@ Config *config_free(Config *c) {
 
 /* What no setting can be checked for alone. */
 static int check(const Config *c, Error *error) {
+        int r = config_pools_check(c, error);
+
+        if (r < 0)
+                return r;
         if (c->pool_min > c->pool_size)
                 return error_set_field(error, ERROR_INVALID_VALUE, "MinSize", NULL,
                         "[Pool] MinSize=%u (MIN_POOL_SIZE) is above Size=%u (POOL_SIZE): lower MinSize or raise Size.",

@@ -7,6 +7,16 @@
 #include "error/error.h"
 #include "spec/limits.h"
 
+/* [Pool "IMAGE"]: ready sandboxes of another image than the default. Text members are owned. */
+typedef struct PoolConfig {
+        char *image;
+        unsigned size, min, max;
+        char *warm; /* an interpreter, or "" */
+} PoolConfig;
+
+#define POOLS_MAX 32U
+#define POOL_SIZE_MAX 4096U
+
 /* All settings of a worker. Text members are owned. */
 typedef struct Config {
         char *worker_id;
@@ -15,6 +25,8 @@ typedef struct Config {
         unsigned pool_size;
         unsigned pool_min;
         unsigned pool_max;
+        PoolConfig pools[POOLS_MAX]; /* of other images, in the order of the files */
+        size_t n_pools;
 
         /* [Session] */
         usec_t session_timeout;
@@ -56,6 +68,11 @@ DEFINE_CLEANUP(Config, config_free);
 char *config_warm(const Config *c);
 /* The parser of [Sandbox] Warm=. */
 ConfParse config_parse_warm;
+
+/* config-pools.c: the sections [Pool "IMAGE"]. */
+extern const ConfNamed config_pools;
+void config_pools_clear(Config *c);
+int config_pools_check(const Config *c, Error *error);
 
 /* Every setting there is: what the loader, the sample file, the manual page and their tests read. */
 const ConfTable *config_describe(void);

@@ -24,8 +24,8 @@ static int on_status(sd_event_source *source, void *userdata) {
         char status[sizeof m->status];
 
         (void) source;
-        (void) snprintf(status, sizeof status, "Pool %u of %u ready, %u session%s%s", pool_n_ready(m->pool),
-                pool_target(m->pool), session_count(m->sessions), session_count(m->sessions) == 1 ? "" : "s",
+        (void) snprintf(status, sizeof status, "Pool %u of %u ready, %u session%s%s", pool_sum_ready(m->pool),
+                pool_sum_target(m->pool), session_count(m->sessions), session_count(m->sessions) == 1 ? "" : "s",
                 session_manager_is_draining(m->sessions) ? ", draining" : "");
         if (strcmp(status, m->status) != 0) {
                 memcpy(m->status, status, sizeof status);
@@ -63,7 +63,7 @@ void manager_on_backend(Backend *b, void *userdata) {
                                 "Limits of each process and of files hold.");
                 }
                 manager_store_records(m);
-                pool_start(m->pool);
+                manager_start_pools(m);
         }
         session_manager_backend_changed(m->sessions);
         manager_update_status(m);
@@ -71,15 +71,18 @@ void manager_on_backend(Backend *b, void *userdata) {
 
 void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata) {
         Manager *m = userdata;
+        const char *image = manager_pool_image(m, p);
 
         switch (event) {
         case POOL_MEMBER_READY:
-                log_event(m->ready ? LOG_DEBUG : LOG_INFO, &MESSAGE_POOL_MEMBER_READY, NULL, "Sandbox %u/%u ready",
-                        pool_n_ready(p), pool_target(p));
+                log_event(m->ready ? LOG_DEBUG : LOG_INFO, &MESSAGE_POOL_MEMBER_READY, NULL, "Sandbox %u/%u%s%s ready",
+                        pool_n_ready(p), pool_target(p), image ? " of image " : "", image ? image : "");
                 break;
         case POOL_FILLED:
-                log_event(LOG_INFO, &MESSAGE_POOL_READY, NULL, "Pool initialized: %u sandboxes ready", pool_n_ready(p));
-                become_ready(m);
+                log_event(LOG_INFO, &MESSAGE_POOL_READY, NULL, "Pool%s%s initialized: %u sandboxes ready",
+                        image ? " of image " : "", image ? image : "", pool_n_ready(p));
+                if (p == m->pool)
+                        become_ready(m);
                 break;
         case POOL_EMPTY:
                 log_event(LOG_INFO, &MESSAGE_POOL_EMPTY, NULL, "Pool empty, creating sandbox on demand");

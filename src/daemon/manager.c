@@ -17,22 +17,6 @@
 #define HAND_OVER_USEC (200 * USEC_PER_MSEC)    /* for requests that are nearly done */
 #define READY_PATIENCE_USEC (15 * USEC_PER_SEC) /* the pool may be slow to fill: sessions are served all the same */
 
-PoolSettings manager_pool_settings(const Manager *m) {
-        const Config *c = m->config;
-        _cleanup_free_ char *warm = config_warm(c);
-        PoolSettings p = { .size = c->pool_size, .min = c->pool_min, .max = c->pool_max };
-        Error error = { 0 };
-
-        p.spec.limits = c->limits;
-        if (manager_resolve_image(c->image, p.spec.image, (void *) m, &error) < 0)
-                (void) snprintf(p.spec.image, sizeof p.spec.image, "%s", c->image); /* fails when it is used */
-        error_clear(&error);
-        if (warm)
-                p.with = language_find(warm);
-        p.prepare = p.with ? warm_prepare : NULL;
-        return p;
-}
-
 static SessionSettings session_settings(const Manager *m) {
         const Config *c = m->config;
         SessionSettings s = {
@@ -104,7 +88,8 @@ static void begin_stop(Manager *m, bool restart) {
                 log_event(LOG_INFO, &MESSAGE_WORKER_STOPPING, NULL, "Worker %s stops: %u sessions end.",
                         m->config->worker_id, session_count(m->sessions));
                 session_manager_set_draining(m->sessions, true);
-                pool_stop(m->pool);
+                for (Pool *p = m->pool; p; p = pool_next(p))
+                        pool_stop(p);
                 session_end_all(m->sessions, SESSION_STOPPED);
         }
         (void) set_patience(m, m->handing_over ? HAND_OVER_USEC : STOP_PATIENCE_USEC);
@@ -131,13 +116,11 @@ static int on_terminate(sd_event_source *source, const struct signalfd_siginfo *
 
 static void apply(Manager *m) {
         SessionSettings sessions = session_settings(m);
-        PoolSettings pool = manager_pool_settings(m);
-
         SnapshotSettings snapshots = manager_snapshot_settings(m);
 
         session_manager_configure(m->sessions, &sessions);
         snapshots_configure(m->snapshots, &snapshots);
-        pool_configure(m->pool, &pool);
+        manager_configure_pools(m);
         http_server_configure(m->server, m->config->body_max, m->config->connections_max);
 }
 
@@ -225,7 +208,6 @@ static int make_server(Manager *m) {
 }
 
 static int make_parts(Manager *m) {
-        PoolSettings pool = manager_pool_settings(m);
         SessionSettings sessions = session_settings(m);
         char path[256];
 
@@ -234,7 +216,7 @@ static int make_parts(Manager *m) {
         int r = native_new(
                 m->event, m->options.standalone ? NULL : path, m->spawner_sock, manager_on_backend, m, &m->backend);
         if (r >= 0)
-                r = pool_new(m->event, m->backend, &pool, manager_on_pool, m, &m->pool);
+                r = manager_make_pools(m);
         if (r >= 0)
                 r = session_manager_new(m->event, m->backend, m->pool, &sessions, manager_on_session,
                         manager_resolve_image, m->registry, m, &m->sessions);
@@ -246,6 +228,7 @@ static int make_parts(Manager *m) {
                 .worker_id = m->config->worker_id,
                 .sessions = m->sessions,
                 .pool = m->pool,
+                .images = m->images,
                 .backend = m->backend,
                 .server = m->server,
                 .started = clock_monotonic(),
@@ -267,20 +250,6 @@ static int make_bus(Manager *m) {
         return r < 0 ? log_error_errno(r, "Cannot prepare the bus interface: %m") : 0;
 }
 
-static int check_image(Manager *m) {
-        char folder[IMAGE_NAME_MAX];
-        Error error = { 0 };
-
-        int r = manager_resolve_image(m->config->image, folder, m, &error);
-        if (r < 0)
-                log_error("The image \"%s\" is not in %s/images; %s", m->config->image, m->options.state,
-                        strcmp(m->config->image, "base") == 0
-                                ? "`systemctl start sandboxd-base-image.service` makes it."
-                                : "`sandboxctl image list` shows those that are.");
-        error_clear(&error);
-        return r;
-}
-
 static int start(Manager *m) {
         int r;
 
@@ -297,7 +266,9 @@ static int start(Manager *m) {
         if (r >= 0)
                 r = m->options.standalone ? manager_standalone(m) : manager_listen(m);
         if (r >= 0)
-                r = check_image(m);
+                r = manager_open_images(m);
+        if (r >= 0)
+                r = manager_check_image(m);
         if (r >= 0)
                 r = watch_signals(m);
         if (r >= 0)
@@ -327,7 +298,7 @@ static void manager_done(Manager *m) {
         m->api.fetcher = fetcher_free(m->api.fetcher);
         /* the backend goes first: it tells pool and sessions that all is over */
         m->backend = backend_free(m->backend);
-        m->pool = pool_free(m->pool);
+        manager_free_pools(m);
         m->sessions = session_manager_free(m->sessions);
         m->snapshots = snapshots_free(m->snapshots);
         m->records = record_table_free(m->records);
@@ -340,7 +311,7 @@ static void manager_done(Manager *m) {
         m->deadline_source = sd_event_source_disable_unref(m->deadline_source);
         m->spawner_source = sd_event_source_disable_unref(m->spawner_source);
         m->spawner_sock = fd_close(m->spawner_sock);
-        m->images = fd_close(m->images);
+        m->images = images_free(m->images);
         if (m->socket_path[0])
                 (void) unlink(m->socket_path);
         m->event = sd_event_unref(m->event);
@@ -349,7 +320,7 @@ static void manager_done(Manager *m) {
 
 int manager_main(const ManagerOptions *options) {
         _cleanup_(manager_done)
-                Manager m = { .options = *options, .spawner_sock = -EBADF, .records_fd = -EBADF, .images = -EBADF };
+                Manager m = { .options = *options, .spawner_sock = -EBADF, .records_fd = -EBADF };
         _cleanup_(error_clear) Error error = { 0 };
 
         int r = config_load(options->root, options->worker, &m.config, &error);

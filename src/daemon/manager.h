@@ -7,6 +7,8 @@
 #include "bus/bus.h"
 #include "daemon/config.h"
 #include "http/api.h"
+#include "session/images.h"
+#include "session/warm.h"
 
 /* The worker: everything put together. */
 
@@ -20,12 +22,22 @@ typedef struct ManagerOptions {
         bool standalone;
 } ManagerOptions;
 
+typedef struct ManagerPool {
+        Pool *pool;                  /* owned by the list */
+        char *image;                 /* owned: name in its section, or NULL */
+        char folder[IMAGE_NAME_MAX]; /* that the members are of */
+        Warmth *warmth;              /* owned, or NULL */
+        bool missed;                 /* it was told that there is no such image */
+} ManagerPool;
+
 typedef struct Manager {
         ManagerOptions options;
         sd_event *event;
         Config *config;
         Backend *backend;
-        Pool *pool;
+        Pool *pool;                       /* of the default image; the others follow it */
+        ManagerPool pools[POOLS_MAX + 1]; /* the first is that one */
+        bool pools_started;
         Registry *registry;
         RecordTable *records;
         SessionManager *sessions;
@@ -38,7 +50,7 @@ typedef struct Manager {
         pid_t spawner, announcer; /* standalone only */
         int spawner_sock;
         int records_fd;          /* owned: of the former worker's records, until they are opened */
-        int images;              /* owned: the folder of images, once it was needed */
+        Images *images;
         char archiver[PATH_MAX]; /* path of the program for archives */
         char socket_path[108];   /* of ours, to be removed; standalone only */
 
@@ -54,7 +66,6 @@ typedef struct Manager {
 int manager_main(const ManagerOptions *options);
 
 /* manager.c, for the other files here */
-PoolSettings manager_pool_settings(const Manager *m);
 SnapshotSettings manager_snapshot_settings(const Manager *m);
 
 /* listen.c: takes what the service manager passed, or opens sockets. Returns 0 or -errno, having logged. */
@@ -95,8 +106,18 @@ HttpAuthenticate manager_authenticate;
 /* Ends what is being served for keys that were good in @old and are not any more. */
 void manager_revoke_keys(Manager *m, const Config *old);
 
-/* image.c */
-int manager_resolve_image(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error);
+/* images.c. The first two: returns 0 or -errno, having logged. */
+int manager_open_images(Manager *m);
+int manager_check_image(Manager *m);
+ImageResolve manager_resolve_image;
+
+/* pools.c: what the configuration says of pools, and what images there are. */
+int manager_make_pools(Manager *m);
+void manager_configure_pools(Manager *m);
+void manager_start_pools(Manager *m);
+void manager_free_pools(Manager *m);
+/* Of a pool that is not the default image's: its name as configured; else NULL. */
+const char *manager_pool_image(const Manager *m, const Pool *pool);
 
 /* events.c: what happens, for the log, the bus and the service manager */
 void manager_on_backend(Backend *b, void *userdata);

@@ -58,7 +58,8 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
                         shrink ? "The machine is under pressure (memory %.0f %%, CPU %.0f %%): the pool shrinks."
                                : "The pressure on the machine has eased (memory %.0f %%, CPU %.0f %%).",
                         memory, cpu);
-                pool_set_strained(m->pool, shrink);
+                for (Pool *p = m->pool; p; p = pool_next(p))
+                        pool_set_strained(p, shrink);
         }
         if (refuse != m->sessions_strained) {
                 m->sessions_strained = refuse;

@@ -45,6 +45,7 @@ const HttpRoute http_api_routes[] = {
         { "GET",    "/v1/snapshots",            0,                 0,               http_snapshot_list },
         { "GET",    "/v1/snapshots/{}",         0,                 0,               http_snapshot_show },
         { "DELETE", "/v1/snapshots/{}",         0,                 0,               http_snapshot_delete, "snapshot-delete" },
+        { "GET",    "/v1/images",               0,                 0,               http_image_list },
         { "GET",    "/v1/workers",              0,                 0,               http_worker_list },
         { "POST",   "/v1/workers/{}/drain",     0,                 0,               http_worker_drain, "drain" },
         { "POST",   "/v1/workers/{}/undrain",   0,                 0,               http_worker_undrain, "undrain" },

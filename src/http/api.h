@@ -5,6 +5,7 @@
 #include "http/events.h"
 #include "http/server.h"
 #include "session/context.h"
+#include "session/images.h"
 #include "session/manager.h"
 
 /* The worker's HTTP interface, the public contract over sessions. */
@@ -12,7 +13,8 @@
 typedef struct HttpApi {
         const char *worker_id;    /* borrowed */
         SessionManager *sessions; /* borrowed */
-        Pool *pool;               /* borrowed */
+        Pool *pool;               /* borrowed: of the default image; those of others follow it */
+        Images *images;           /* borrowed, or NULL: there are none */
         Backend *backend;         /* borrowed */
         HttpServer *server;       /* borrowed */
         usec_t started;           /* monotonic */
@@ -46,6 +48,7 @@ HttpHandler http_context_create, http_context_list, http_context_show, http_cont
 HttpHandler http_context_interrupt, http_context_restart, http_context_run;
 HttpHandler http_port;
 HttpHandler http_session_fork, http_snapshot_create, http_snapshot_list, http_snapshot_show, http_snapshot_delete;
+HttpHandler http_image_list;
 HttpHandler http_worker_list, http_worker_drain, http_worker_undrain, http_worker_fence;
 HttpHandler http_folder_list, http_file_watch, http_archive_get, http_archive_put;
 

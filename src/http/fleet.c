@@ -35,7 +35,7 @@ void http_fleet_add_load(HttpRequest *r, const HttpApi *api) {
 
         if (!http_request_header(r, HEADER_SESSION))
                 return; /* no coordinator */
-        (void) snprintf(load, sizeof load, "%u %u %u %u", pool_n_ready(api->pool), pool_target(api->pool),
+        (void) snprintf(load, sizeof load, "%u %u %u %u", pool_sum_ready(api->pool), pool_sum_target(api->pool),
                 session_count(api->sessions), session_max(api->sessions));
         http_request_set_header(r, HEADER_LOAD, load);
 }

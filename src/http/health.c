@@ -22,12 +22,15 @@ HealthStatus http_api_health(const HttpApi *api) {
                 return HEALTH_UNHEALTHY;
         if (pool_is_failing(api->pool))
                 return pool_n_ready(api->pool) > 0 ? HEALTH_DEGRADED : HEALTH_UNHEALTHY;
+        for (const Pool *p = pool_next(api->pool); p; p = pool_next(p))
+                if (pool_is_failing(p))
+                        return HEALTH_DEGRADED;
         return HEALTH_HEALTHY;
 }
 
 static json_t *describe(const HttpApi *api, HealthStatus status) {
         return json_pack("{ss ss sI sI sI sI ss s{sf sf} ss ss ss}", "status", health_status_text(status), "worker_id", api->worker_id,
-                "pool_size", (json_int_t) pool_target(api->pool), "pool_ready", (json_int_t) pool_n_ready(api->pool),
+                "pool_size", (json_int_t) pool_sum_target(api->pool), "pool_ready", (json_int_t) pool_sum_ready(api->pool),
                 "active_sessions", (json_int_t) session_count(api->sessions), "max_sessions",
                 (json_int_t) session_max(api->sessions), "limits",
                 api->backend->limits_enforced ? "enforced" : "unavailable", "pressure", "memory",
@@ -57,8 +60,8 @@ void http_health(HttpRequest *r, void *userdata) {
 
 static json_t *describe_worker(const HttpApi *api) {
         return json_pack("{ss ss ss sI sI sI}", "worker_id", api->worker_id, "url", "", "status",
-                health_status_text(http_api_health(api)), "pool_size", (json_int_t) pool_target(api->pool),
-                "pool_ready", (json_int_t) pool_n_ready(api->pool), "active_sessions",
+                health_status_text(http_api_health(api)), "pool_size", (json_int_t) pool_sum_target(api->pool),
+                "pool_ready", (json_int_t) pool_sum_ready(api->pool), "active_sessions",
                 (json_int_t) session_count(api->sessions));
 }
 
@@ -102,8 +105,8 @@ void http_metrics(HttpRequest *r, void *userdata) {
         (void) fprintf(f,                                                                                              \
                 "# HELP sandboxd_" name " " help "\n# TYPE sandboxd_" name " " type "\nsandboxd_" name " %llu\n",      \
                 (unsigned long long) (value))
-        METRIC("gauge", "pool_size", "Sandboxes that the pool keeps ready.", pool_target(api->pool));
-        METRIC("gauge", "pool_ready", "Sandboxes that are ready now.", pool_n_ready(api->pool));
+        METRIC("gauge", "pool_size", "Sandboxes that the pool keeps ready.", pool_sum_target(api->pool));
+        METRIC("gauge", "pool_ready", "Sandboxes that are ready now.", pool_sum_ready(api->pool));
         METRIC("gauge", "sessions", "Sessions that live now.", session_count(api->sessions));
         METRIC("gauge", "sessions_max", "Most sessions at once.", session_max(api->sessions));
         METRIC("counter", "sessions_created_total", "Sessions created.", api->n_created);

@@ -25,6 +25,7 @@ typedef struct Member {
 typedef TAILQ_HEAD(MemberList, Member) MemberList;
 
 struct Pool {
+        Pool *next; /* owned */
         sd_event *event;
         Backend *backend;
         PoolSettings settings;
@@ -271,6 +272,7 @@ void pool_stop(Pool *p) {
 Pool *pool_free(Pool *p) {
         if (!p)
                 return NULL;
+        p->next = pool_free(p->next);
         p->notify = NULL;
         if (p->refill)
                 pool_stop(p);
@@ -350,4 +352,39 @@ unsigned pool_target(const Pool *p) {
 
 bool pool_is_failing(const Pool *p) {
         return p->backoff > 0;
+}
+
+/* --- several --- */
+
+void pool_append(Pool *head, Pool *p) {
+        while (head->next)
+                head = head->next;
+        head->next = p;
+}
+
+Pool *pool_next(const Pool *p) {
+        return p->next;
+}
+
+Pool *pool_find(Pool *head, const SandboxSpec *spec) {
+        for (Pool *p = head; p; p = p->next)
+                if (pool_fits(p, spec))
+                        return p;
+        return NULL;
+}
+
+unsigned pool_sum_ready(const Pool *head) {
+        unsigned n = 0;
+
+        for (const Pool *p = head; p; p = p->next)
+                n += p->n_ready;
+        return n;
+}
+
+unsigned pool_sum_target(const Pool *head) {
+        unsigned n = 0;
+
+        for (const Pool *p = head; p; p = p->next)
+                n += p->target;
+        return n;
 }

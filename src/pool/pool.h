@@ -66,6 +66,15 @@ const PoolSettings *pool_settings(const Pool *p);
 /* While the machine is strained the pool is not larger than its minimum. */
 void pool_set_strained(Pool *p, bool strained);
 
+/* Pools of other images follow the one of the default image, which is the head of their list and owns them. */
+void pool_append(Pool *head, Pool *p);
+Pool *pool_next(const Pool *p);
+/* The pool of the list that has sandboxes of this spec, or NULL. */
+Pool *pool_find(Pool *head, const SandboxSpec *spec);
+/* Of all in the list. */
+unsigned pool_sum_ready(const Pool *head);
+unsigned pool_sum_target(const Pool *head);
+
 unsigned pool_n_ready(const Pool *p);
 unsigned pool_target(const Pool *p);
 /* Is something wrong: the last member could not be made? */

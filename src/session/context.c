@@ -259,7 +259,7 @@ int context_interrupt(Context *c, Error *error) {
 
 /* --- the interpreter --- */
 
-static int start(Context *c, Sandbox *sandbox, Error *error);
+static int start(Context *c, Sandbox *sandbox, const ImageConfig *config, Error *error);
 
 static void end_runs(Context *c) {
         Run *r;
@@ -286,15 +286,15 @@ static void on_ended(Exec *e, void *userdata) {
         end_runs(c);
         if (c->restarting && c->session && !c->session->ended) {
                 c->restarting = false;
-                if (start(c, NULL, NULL) >= 0)
+                if (start(c, NULL, NULL, NULL) >= 0)
                         return;
         }
         c->restarting = false;
         set_state(c, CONTEXT_ENDED);
 }
 
-/* In its session, or in @sandbox when it has none yet. */
-static int start(Context *c, Sandbox *sandbox, Error *error) {
+/* In its session, or in @sandbox, which is of an image that says @config of commands (or NULL), when it has none yet. */
+static int start(Context *c, Sandbox *sandbox, const ImageConfig *config, Error *error) {
         ExecSpec spec = {
                 .argv = (char **) c->language->argv,
                 .cwd = c->spec.cwd,
@@ -314,8 +314,10 @@ static int start(Context *c, Sandbox *sandbox, Error *error) {
                 spec.argc++;
         if (c->session)
                 k = session_exec(c->session, &spec, true, on_ended, c, &e, error);
-        else
-                k = exec_start(c->event, sandbox, &spec, NULL, true, on_ended, c, &e, error);
+        else {
+                spec.cwd = config ? config->cwd : NULL;
+                k = exec_start(c->event, sandbox, &spec, config ? config->env : NULL, true, on_ended, c, &e, error);
+        }
         if (k < 0)
                 return k;
         (void) context_ref(c); /* until on_ended() */
@@ -332,13 +334,13 @@ static int start(Context *c, Sandbox *sandbox, Error *error) {
         return 0;
 }
 
-int context_prepare(Sandbox *sandbox, const Language *language, Context **ret) {
+int context_prepare(Sandbox *sandbox, const Language *language, const ImageConfig *config, Context **ret) {
         _cleanup_(context_unrefp) Context *c =
                 context_new(sd_event_source_get_event(sandbox->control_source), language);
 
         if (!c)
                 return -ENOMEM;
-        int k = start(c, sandbox, NULL);
+        int k = start(c, sandbox, config, NULL);
         if (k < 0)
                 return k;
         *ret = take_ptr(c);
@@ -346,7 +348,7 @@ int context_prepare(Sandbox *sandbox, const Language *language, Context **ret) {
 }
 
 void context_offer(Session *s, Context *c) {
-        if (json_object_size(s->env) > 0 && c->state == CONTEXT_IDLE) { /* it has not got that */
+        if (s->has_own_env && c->state == CONTEXT_IDLE) { /* it has not got that */
                 context_end(c);
                 (void) context_unref(c);
         } else
@@ -358,7 +360,7 @@ static Context *take_prepared(Session *s, const ContextSpec *spec, const Languag
         Context *c = s->prepared;
 
         if (!c || c->language != language || c->state != CONTEXT_IDLE || json_object_size(spec->env) > 0 ||
-                (spec->cwd && strcmp(spec->cwd, SANDBOX_HOME) != 0))
+                (spec->cwd && strcmp(spec->cwd, s->cwd ? s->cwd : SANDBOX_HOME) != 0))
                 return NULL;
         s->prepared = NULL;
         c->created = clock_realtime();
@@ -385,7 +387,7 @@ int context_start(Session *s, ContextSpec *spec, Context **ret, Error *error) {
         if (!c->exec) {
                 c->spec = *spec;
                 *spec = (ContextSpec){ 0 };
-                int k = start(c, NULL, error);
+                int k = start(c, NULL, NULL, error);
                 if (k < 0)
                         return k;
         }
@@ -436,7 +438,7 @@ int context_restart(Context *c, Error *error) {
         if (c->leaving)
                 return error_set(error, ERROR_WRONG_STATE, "The context is being deleted.");
         if (c->state == CONTEXT_ENDED)
-                return start(c, NULL, error);
+                return start(c, NULL, NULL, error);
         c->restarting = true;
         exec_kill(c->exec, EXEC_CANCELLED);
         return 0;

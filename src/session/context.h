@@ -4,6 +4,7 @@
 #include "session/language.h"
 #include "session/run.h"
 #include "session/session.h"
+#include "spec/image.h"
 
 /*
  * An interpreter that keeps its state, in a session: an ordinary command whose standard input is a socket on which the
@@ -105,7 +106,7 @@ void context_end(Context *c);
 /* --- ahead of need --- */
 
 /* Starts one in a sandbox that is nobody's yet. @ret: a new reference. Returns 0 or -errno. */
-int context_prepare(Sandbox *sandbox, const Language *language, Context **ret);
+int context_prepare(Sandbox *sandbox, const Language *language, const ImageConfig *config, Context **ret);
 
 /* The first that is asked for in @s and is such a one is @c (taken). */
 void context_offer(Session *s, Context *c);

@@ -175,7 +175,8 @@ static int take_pooled(SessionManager *m, const SandboxSpec *spec, unsigned befo
 
         if (r < 0)
                 return r;
-        *ret = m->backend->status == BACKEND_READY && pool_fits(m->pool, spec) ? pool_take(m->pool) : NULL;
+        Pool *pool = m->backend->status == BACKEND_READY ? pool_find(m->pool, spec) : NULL;
+        *ret = pool ? pool_take(pool) : NULL;
         return *ret ? 1 : 0;
 }
 
@@ -306,6 +307,29 @@ static int fill_pooled(SessionManager *m, CreateSpec *spec, const SandboxSpec *s
         return 1;
 }
 
+/* What the image says of commands holds where the client says nothing else. */
+static int take_config(CreateSpec *spec, const ImageConfig *config) {
+        spec->has_own_env = json_object_size(spec->env) > 0;
+        if (!config)
+                return 0;
+        if (config->env && spec->has_own_env) {
+                json_t *both = json_copy(config->env);
+                if (!both || json_object_update(both, spec->env) < 0) {
+                        json_decref(both);
+                        return -ENOMEM;
+                }
+                json_decref(spec->env);
+                spec->env = both;
+        } else if (config->env) {
+                json_decref(spec->env);
+                spec->env = json_incref(config->env);
+        }
+        if (!config->cwd || spec->cwd)
+                return 0;
+        spec->cwd = strdup(config->cwd);
+        return spec->cwd ? 0 : -ENOMEM;
+}
+
 int session_create(SessionManager *m, CreateSpec *spec, const char *owner, CreationDone *done, void *userdata,
         Session **ret_session, bool *ret_attached, Creation **ret_creation, Error *error) {
         SandboxSpec sandbox_spec = { .limits = spec->limits };
@@ -324,8 +348,11 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
                 return error_set(error, ERROR_SESSION_ENDED, "The session has been given up before it was created.");
         int r = take_snapshot(m, spec, owner, error);
         const char *image = spec->base ? spec->base : spec->image ? spec->image : m->settings.image;
+        ImageConfig *config = NULL;
         if (r == 0)
-                r = m->resolve(image, sandbox_spec.image, m->userdata, error);
+                r = m->resolve(image, sandbox_spec.image, &config, m->userdata, error);
+        if (r == 0)
+                r = take_config(spec, config);
         if (r < 0)
                 return r;
 

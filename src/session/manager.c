@@ -425,6 +425,8 @@ int session_new(
 
         s->key = take_ptr(spec->key);
         s->env = take_ptr(spec->env);
+        s->has_own_env = spec->has_own_env;
+        s->cwd = take_ptr(spec->cwd);
         s->metadata = take_ptr(spec->metadata);
         s->sandbox = sandbox;
         r = session_enter(s);

@@ -6,6 +6,7 @@
 #include "session/registry.h"
 #include "session/session.h"
 #include "session/snapshot.h"
+#include "spec/image.h"
 
 /* All sessions of a worker: creating, finding, listing, ending. Knows nothing of HTTP or the bus. */
 
@@ -29,8 +30,10 @@ typedef enum SessionEvent {
 /* Called after the client's answer has left. @e: the command, or NULL. */
 typedef void SessionNotify(SessionManager *m, SessionEvent event, Session *s, const Exec *e, void *userdata);
 
-/* Finds the folder of the image that a client named. Returns 0, or -errno with @error set. */
-typedef int ImageResolve(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error);
+/* Finds the folder of the image that a client named, and what it says of commands (borrowed for now, or NULL). Returns
+ * 0, or -errno with @error set. */
+typedef int ImageResolve(const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata,
+        Error *error);
 
 typedef struct Creation Creation;
 

@@ -20,6 +20,7 @@ typedef enum Tag {
         TAG_LIMITS,
         TAG_TIMES,
         TAG_BASE,
+        TAG_CWD,
 } Tag;
 
 typedef struct Times {
@@ -73,9 +74,9 @@ void session_save(const Session *s) {
         /* one that does not fit ends with this worker */
         if (put_text(&used, TAG_ID, s->id) && put(&used, TAG_TIMES, &times, sizeof times) &&
                 put(&used, TAG_LIMITS, &s->limits, sizeof s->limits) && put_text(&used, TAG_IMAGE, s->image) &&
-                put_text(&used, TAG_BASE, s->base) && put_text(&used, TAG_KEY, s->key) &&
-                put_text(&used, TAG_OWNER, s->owner) && put_json(&used, TAG_ENV, s->env) &&
-                put_json(&used, TAG_METADATA, s->metadata))
+                put_text(&used, TAG_BASE, s->base) && put_text(&used, TAG_CWD, s->cwd) &&
+                put_text(&used, TAG_KEY, s->key) && put_text(&used, TAG_OWNER, s->owner) &&
+                put_json(&used, TAG_ENV, s->env) && put_json(&used, TAG_METADATA, s->metadata))
                 (void) record_write(t, s->sandbox->slot, s->sandbox->generation, buffer, used);
 }
 
@@ -107,6 +108,8 @@ static int take_field(Session *s, Times *times, const Field *f, const char *byte
                 return take_text(&s->image, bytes, f->length);
         case TAG_BASE:
                 return take_text(&s->base, bytes, f->length);
+        case TAG_CWD:
+                return take_text(&s->cwd, bytes, f->length);
         case TAG_ENV:
                 return take_json(&s->env, bytes, f->length);
         case TAG_METADATA:

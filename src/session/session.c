@@ -53,6 +53,7 @@ Session *session_unref(Session *s) {
         free(s->owner);
         free(s->image);
         free(s->base);
+        free(s->cwd);
         free(s->request_id);
         free(s->caller);
         json_decref(s->env);
@@ -179,13 +180,17 @@ static void forget_old_execs(Session *s) {
 }
 
 int session_exec(Session *s, ExecSpec *spec, bool follow, ExecDone *done, void *userdata, Exec **ret, Error *error) {
-        bool keeps_log = follow || spec->background || spec->pty;
+        bool keeps_log = follow || spec->background || spec->pty, anywhere = !spec->cwd;
 
         (void) session_resume(s);
+        if (anywhere)
+                spec->cwd = s->cwd; /* borrowed */
 
         int r = s->ended ? -ENOTCONN
                          : exec_start(
                                    s->manager->event, s->sandbox, spec, s->env, keeps_log, done, userdata, ret, error);
+        if (anywhere)
+                spec->cwd = NULL;
         if (r >= 0) {
                 (*ret)->session_done = on_exec_ended;
                 (*ret)->session_userdata = session_ref(s);

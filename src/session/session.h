@@ -46,6 +46,8 @@ struct Session {
         char *image;            /* owned: as the client named it */
         char *base;             /* owned: whose root file system it has when that is another, or NULL */
         json_t *env, *metadata; /* owned or NULL */
+        bool has_own_env;       /* @env is not just the image's */
+        char *cwd;              /* owned: where commands start that say nothing else, or NULL for the home folder */
         Limits limits;
         Sandbox *sandbox; /* owned */
         bool from_pool;

@@ -34,7 +34,8 @@ int warm_prepare(Pool *p, Sandbox *s, const void *with) {
         if (!w)
                 return -ENOMEM;
         *w = (Warm){ .pool = p, .sandbox = s, .waiter = { .changed = on_changed } };
-        int r = context_prepare(s, with, &w->context);
+        const Warmth *warmth = with;
+        int r = context_prepare(s, warmth->language, warmth->config, &w->context);
         if (r < 0) {
                 free(w);
                 return r;

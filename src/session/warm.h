@@ -2,12 +2,19 @@
 #pragma once
 
 #include "pool/pool.h"
+#include "session/language.h"
 #include "session/session.h"
+#include "spec/image.h"
 
 /* Interpreters that are started in the sandboxes of the pool, so that the first code of a session need not wait for
  * one. */
 
-/* @with: the Language. */
+typedef struct Warmth {
+        const Language *language;
+        ImageConfig *config; /* owned: what the image says of commands, or NULL */
+} Warmth;
+
+/* @with: the Warmth. */
 PoolPrepare warm_prepare;
 
 /* Gives @s what waits in its sandbox. */

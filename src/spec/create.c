@@ -12,6 +12,7 @@ void create_spec_clear(CreateSpec *c) {
         free(c->base);
         if (c->files > 0)
                 (void) fd_close(c->files);
+        free(c->cwd);
         json_decref(c->env);
         json_decref(c->metadata);
         *c = (CreateSpec){ 0 };

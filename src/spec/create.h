@@ -27,6 +27,10 @@ typedef struct CreateSpec {
         json_t *env;      /* object of strings, owned, or NULL */
         json_t *metadata; /* object of strings, owned, or NULL */
         Limits limits;    /* members that were not given keep the value they had before */
+
+        /* not the client's, but of the image that it chose */
+        bool has_own_env; /* @env has more than the image says */
+        char *cwd;        /* owned: where commands start, or NULL for the home folder */
 } CreateSpec;
 
 void create_spec_clear(CreateSpec *c);

@@ -45,7 +45,9 @@ static void must(bool condition) {
                 abort();
 }
 
-static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error) {
+static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata,
+        Error *error) {
+        (void) ret_config;
         (void) name;
         (void) userdata;
         (void) error;

@@ -13,7 +13,9 @@ static void on_session(SessionManager *m, SessionEvent event, Session *s, const 
                 f->last_reason = s->end_reason;
 }
 
-static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error) {
+static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata,
+        Error *error) {
+        (void) ret_config;
         (void) userdata;
         if (strcmp(name, "base") != 0)
                 return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no image of this name.");

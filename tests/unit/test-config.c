@@ -197,13 +197,70 @@ static void worker_s_name_leads_nowhere_else(void **state) {
 }
 
 static void image_s_name_leads_nowhere_else(void **state) {
-        static const char *const bad[] = { "..", ".", "a/b", "/etc", "-a", "a b", "\xC3\xA4" };
+        static const char *const bad[] = { "..", ".", "a/../b", "/etc", "-a", "a b", "\xC3\xA4" };
 
         (void) state;
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
                 (void) setenv("CONTAINER_IMAGE", bad[i], 1);
                 assert_int_equal(load("worker1"), -EINVAL);
         }
+}
+
+static void an_image_can_have_a_pool_of_its_own(void **state) {
+        (void) state;
+        put(MAIN, "[Pool]\nSize=3\n[Pool \"sandbox-secure\"]\nSize=7\nWarm=node\n[Pool   \"ghcr.io/acme/tools:1\"] ; x\n"
+                  "[Sandbox]\nWarm=bash\n[Pool]\nMaxSize=9\n");
+        put(SYSCONFDIR "/sandboxd/worker/worker1.conf", "[Pool \"sandbox-secure:latest\"]\nMaxSize=8\n");
+        accepted("worker1");
+        assert_int_equal(config->pool_size, 3);
+        assert_int_equal(config->pool_max, 9);
+        assert_int_equal(config->n_pools, 2);
+        assert_string_equal(config->pools[0].image, "sandbox-secure");
+        assert_int_equal(config->pools[0].size, 7);
+        assert_int_equal(config->pools[0].min, 2);
+        assert_int_equal(config->pools[0].max, 8);
+        assert_string_equal(config->pools[0].warm, "node");
+        assert_string_equal(config->pools[1].image, "ghcr.io/acme/tools:1");
+        assert_int_equal(config->pools[1].size, 5);
+        assert_string_equal(config->pools[1].warm, "");
+}
+
+static void pools_of_images_are_checked(void **state) {
+        static const char *const files[][2] = {
+                { "[Pool \"../x\"]\n", ":1: [Pool \"../x\"]: no name of an image" },
+                { "[Pool \"\"]\n", ":1: [Pool \"\"]: no name of an image" },
+                { "[Pool x]\n", ":1: expected [Pool \"NAME\"]" },
+                { "[Pool \"x]\n", ":1: expected [Pool \"NAME\"]" },
+                { "[Pool \"x\" y]\n", ":1: expected [Pool \"NAME\"]" },
+                { "[Limits \"x\"]\n", ":1: there is no section [Limits \"x\"]" },
+                { "[Pool \"x\"]\nSize=1\nSize=2\n", ":3: [Pool] Size= is set twice" },
+                { "[Pool \"x\"]\nSize=3\n[Pool \"x:latest\"]\n", ":3: [Pool \"x:latest\"] is in this file twice" },
+                { "[Pool \"x\"]\nMemory=1G\n", ":2: [Pool] has no setting Memory=; expected one of: Size MinSize MaxSize Warm" },
+                { "[Pool \"x\"]\nWarm=perl\n", ":2: [Pool] Warm=perl: expected python3, bash or node, or nothing." },
+                { "[Pool \"x\"]\nMinSize=6\n", "[Pool \"x\"] MinSize=6 is above Size=5" },
+                { "[Pool \"x\"]\nMaxSize=4\n", "[Pool \"x\"] Size=5 is above MaxSize=4" },
+                { "[Pool \"base\"]\n", "[Pool \"base\"]: this is the image of [Sandbox] Image=" },
+        };
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(files); i++) {
+                put(MAIN, files[i][0]);
+                assert_int_equal(load("worker1"), -EINVAL);
+                if (!strstr(detail, files[i][1]))
+                        fail_msg("\"%s\" lacks \"%s\"", detail, files[i][1]);
+        }
+}
+
+static void there_are_no_more_than_32_pools_of_images(void **state) {
+        char text[4096];
+        size_t used = 0;
+
+        (void) state;
+        for (unsigned i = 0; i < 33; i++)
+                used += (size_t) snprintf(text + used, sizeof text - used, "[Pool \"x%u\"]\nSize=2\n", i);
+        put(MAIN, text);
+        assert_int_equal(load("worker1"), -EINVAL);
+        assert_non_null(strstr(detail, "there may be 32 such sections"));
 }
 
 static void error_names_file_line_section_and_key(void **state) {
@@ -487,6 +544,9 @@ int main(void) {
                 WITH_ROOT(worker_is_named_by_caller_then_environment_then_default),
                 WITH_ROOT(worker_s_name_leads_nowhere_else),
                 WITH_ROOT(image_s_name_leads_nowhere_else),
+                WITH_ROOT(an_image_can_have_a_pool_of_its_own),
+                WITH_ROOT(pools_of_images_are_checked),
+                WITH_ROOT(there_are_no_more_than_32_pools_of_images),
                 WITH_ROOT(error_names_file_line_section_and_key),
                 WITH_ROOT(settings_that_are_not_there_are_refused),
                 WITH_ROOT(warm_names_the_interpreter_of_the_image),

@@ -28,7 +28,9 @@ typedef struct Fixture {
 
 static const Limits limits = { .memory = 512 * MIB, .disk = MIB, .cpu_quota = 50000, .pids = 100 };
 
-static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], void *userdata, Error *error) {
+static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata,
+        Error *error) {
+        (void) ret_config;
         (void) name;
         (void) userdata;
         (void) error;
@@ -658,15 +660,17 @@ static void a_closed_socket_ends_the_interpreter(void **state) {
 /* --- ahead of need --- */
 
 static void use_warm_pool(Fixture *f) {
+        static Warmth warmth;
         const PoolSettings p = {
                 .size = 1,
                 .min = 1,
                 .max = 1,
                 .spec = { .image = "base-1", .limits = limits },
                 .prepare = warm_prepare,
-                .with = language_find("python3"),
+                .with = &warmth,
         };
 
+        warmth.language = language_find("python3");
         pool_configure(f->pool, &p);
         pool_start(f->pool);
         RUN_UNTIL(f->event, fake_sandbox(f->backend, 0) && fake_sandbox(f->backend, 0)->sandbox->companion);

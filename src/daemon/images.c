@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <stdio.h>
+#include <string.h>
+
+#include "daemon/manager.h"
+#include "log/log.h"
+
+static void on_changed(Images *images, void *userdata) {
+        (void) images;
+        manager_configure_pools(userdata); /* a name may mean another folder now */
+        manager_update_status(userdata);
+}
+
+int manager_open_images(Manager *m) {
+        char path[512];
+
+        (void) snprintf(path, sizeof path, "%s/images", m->options.state);
+        int r = images_new(m->event, path, on_changed, m, &m->images);
+        return r < 0 ? log_error_errno(r, "Cannot watch the folder of images: %m") : 0;
+}
+
+int manager_resolve_image(
+        const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata, Error *error) {
+        Manager *m = userdata;
+
+        return images_resolve(m->images, name, folder, ret_config, error);
+}
+
+int manager_check_image(Manager *m) {
+        char folder[IMAGE_NAME_MAX];
+        ImageConfig *config;
+        Error error = { 0 };
+
+        int r = manager_resolve_image(m->config->image, folder, &config, m, &error);
+        if (r < 0)
+                log_error("The image \"%s\" is not in %s/images; %s", m->config->image, m->options.state,
+                        strcmp(m->config->image, "base") == 0
+                                ? "`systemctl start sandboxd-base-image.service` makes it."
+                                : "`sandboxctl image import` or `pull` brings it there.");
+        error_clear(&error);
+        return r;
+}

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include "session/images.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/inotify.h>
+#include <unistd.h>
+#include <uthash.h>
+
+#include "base/fd.h"
+
+#define MANIFEST_MAX (256 * KIB)
+#define SNAPSHOT_PREFIX "snapshot_3a" /* these have a list of their own */
+
+/* What was read of a folder, which is as long as it is there: nothing changes in it. */
+typedef struct Known {
+        char folder[IMAGE_NAME_MAX];
+        ImageConfig *config; /* owned, or NULL: it says nothing */
+        UT_hash_handle hh;
+} Known;
+
+struct Images {
+        char *folder;
+        int fd; /* owned: once it was needed */
+        Known *known;
+        sd_event_source *watch, *notice;
+        ImagesChanged *changed;
+        void *userdata;
+};
+
+static void forget(Images *images) {
+        Known *k, *next;
+
+        HASH_ITER(hh, images->known, k, next) {
+                HASH_DEL(images->known, k);
+                (void) image_config_unref(k->config);
+                free(k);
+        }
+}
+
+Images *images_free(Images *images) {
+        if (!images)
+                return NULL;
+        forget(images);
+        (void) sd_event_source_disable_unref(images->watch);
+        (void) sd_event_source_disable_unref(images->notice);
+        (void) fd_close(images->fd);
+        free(images->folder);
+        free(images);
+        return NULL;
+}
+
+/* --- what happens there --- */
+
+static int on_notice(sd_event_source *source, void *userdata) {
+        Images *images = userdata;
+
+        (void) source;
+        images->changed(images, images->userdata);
+        return 0;
+}
+
+static int on_change(sd_event_source *source, const struct inotify_event *event, void *userdata) {
+        Images *images = userdata;
+
+        (void) source;
+        if (!(event->mask & IN_Q_OVERFLOW) && (event->len == 0 || event->name[0] == '.'))
+                return 0; /* one in the making */
+        forget(images);
+        (void) sd_event_source_set_enabled(images->notice, SD_EVENT_ONESHOT); /* several at once are one */
+        return 0;
+}
+
+static int watch(sd_event *event, Images *images) {
+        int r = sd_event_add_defer(event, &images->notice, on_notice, images);
+
+        if (r >= 0)
+                r = sd_event_source_set_enabled(images->notice, SD_EVENT_OFF);
+        if (r >= 0)
+                r = sd_event_source_set_priority(images->notice, SD_EVENT_PRIORITY_IDLE);
+        if (r >= 0) /* without it names are found all the same */
+                (void) sd_event_add_inotify(event, &images->watch, images->folder,
+                        IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR, on_change, images);
+        return r;
+}
+
+int images_new(sd_event *event, const char *folder, ImagesChanged *changed, void *userdata, Images **ret) {
+        _cleanup_(images_freep) Images *images = calloc(1, sizeof *images);
+
+        if (!images)
+                return -ENOMEM;
+        images->fd = -EBADF;
+        images->changed = changed;
+        images->userdata = userdata;
+        images->folder = strdup(folder);
+        if (!images->folder)
+                return -ENOMEM;
+        int r = changed ? watch(event, images) : 0;
+        if (r < 0)
+                return r;
+        *ret = take_ptr(images);
+        return 0;
+}
+
+/* --- finding --- */
+
+static bool is_folder_name(const char *name) {
+        return name[0] && name[0] != '.' && strlen(name) < IMAGE_NAME_MAX &&
+               name[strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-")] == '\0';
+}
+
+/* readlink(2) in the folder of images, which stays open: every request for a session comes here. Returns -1 with errno
+ * set on failure. */
+static ssize_t read_link(Images *images, const char *name, char *buf, size_t size) {
+        for (bool again = images->fd >= 0;; again = false) {
+                if (images->fd < 0)
+                        images->fd = open(images->folder, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                ssize_t n = images->fd >= 0 ? readlinkat(images->fd, name, buf, size) : -1;
+                if (n >= 0 || errno != ENOENT || !again)
+                        return n;
+                images->fd = fd_close(images->fd); /* somebody may have put another folder in its place */
+        }
+}
+
+/* A name is a folder itself, or a link beside it to the newest generation. Returns 0 or -ENOENT. */
+static int find_folder(Images *images, const char *name, char folder[static IMAGE_NAME_MAX]) {
+        char target[IMAGE_NAME_MAX];
+
+        if (!is_folder_name(name))
+                return -ENOENT;
+        ssize_t n = read_link(images, name, target, sizeof target - 1);
+        if (n < 0 && errno == EINVAL) { /* no link */
+                (void) snprintf(folder, IMAGE_NAME_MAX, "%s", name);
+                return 0;
+        }
+        if (n < 0)
+                return -ENOENT;
+        target[n] = '\0';
+        if (!is_folder_name(target))
+                return -ENOENT;
+        memcpy(folder, target, (size_t) n + 1);
+        return 0;
+}
+
+static ImageConfig *read_config(const Images *images, const char *folder) {
+        _cleanup_free_ char *text = malloc(IMAGE_CONFIG_MAX + 1);
+        char path[IMAGE_NAME_MAX + sizeof IMAGE_CONFIG_NAME];
+        ImageConfig *config = NULL;
+
+        (void) snprintf(path, sizeof path, "%s/" IMAGE_CONFIG_NAME, folder);
+        ssize_t n = text ? file_read(images->fd, path, text, IMAGE_CONFIG_MAX + 1) : -ENOMEM;
+        return n >= 0 && image_config_read(text, (size_t) n, &config, NULL) >= 0 ? config : NULL;
+}
+
+static ImageConfig *get_config(Images *images, const char *folder) {
+        Known *k = NULL;
+
+        HASH_FIND_STR(images->known, folder, k);
+        if (k)
+                return k->config;
+        k = calloc(1, sizeof *k);
+        if (!k)
+                return NULL;
+        (void) snprintf(k->folder, sizeof k->folder, "%s", folder);
+        k->config = read_config(images, folder);
+        HASH_ADD_STR(images->known, folder, k);
+        return k->config;
+}
+
+int images_resolve(
+        Images *images, const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, Error *error) {
+        char encoded[IMAGE_FOLDER_MAX];
+
+        int r = find_folder(images, name, folder);
+        if (r < 0 && image_folder(name, encoded) == 0)
+                r = find_folder(images, encoded, folder);
+        if (r < 0)
+                return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no image \"%.255s\".", name);
+        *ret_config = get_config(images, folder);
+        return 0;
+}
+
+/* --- listing --- */
+
+static void put_text(json_t *j, const char *name, const char *text) {
+        if (text)
+                (void) json_object_set_new(j, name, json_string(text));
+}
+
+/* One that was made of packages of this machine has a manifest: lines "key: value". */
+static void put_manifest(const Images *images, json_t *j, const char *folder) {
+        _cleanup_free_ char *text = malloc(MANIFEST_MAX);
+        char path[IMAGE_NAME_MAX + 16];
+        const char *line;
+
+        (void) snprintf(path, sizeof path, "%s/manifest", folder);
+        if (!text || file_read(images->fd, path, text, MANIFEST_MAX) < 0)
+                return;
+        if ((line = strstr(text, "\nbytes: ")))
+                (void) json_object_set_new(j, "size", json_integer(strtoll(line + 8, NULL, 10)));
+        if ((line = strstr(text, "\nfiles: ")))
+                (void) json_object_set_new(j, "files", json_integer(strtoll(line + 8, NULL, 10)));
+        if ((line = strstr(text, "\ncreated: ")))
+                (void) json_object_set_new(j, "created", json_stringn(line + 10, strcspn(line + 10, "\n")));
+}
+
+static json_t *describe(Images *images, const char *entry) {
+        char reference[IMAGE_REFERENCE_MAX + 1], folder[IMAGE_NAME_MAX];
+        bool imported = image_reference(entry, reference) == 0;
+        json_t *j;
+
+        if (find_folder(images, entry, folder) < 0)
+                return NULL;
+        j = json_pack("{ss}", "name", imported ? reference : entry);
+        const ImageConfig *c = j ? get_config(images, folder) : NULL;
+        if (!c) {
+                if (j)
+                        put_manifest(images, j, folder);
+                return j;
+        }
+        put_text(j, "digest", c->digest);
+        put_text(j, "architecture", c->architecture);
+        put_text(j, "created", c->created);
+        put_text(j, "imported", c->imported);
+        (void) json_object_set_new(j, "size", json_integer((json_int_t) c->size));
+        (void) json_object_set_new(j, "files", json_integer((json_int_t) c->n_files));
+        if (c->env)
+                (void) json_object_set(j, "env", c->env);
+        put_text(j, "cwd", c->cwd);
+        return j;
+}
+
+static int is_name(const struct dirent *d) {
+        return d->d_type == DT_LNK && is_folder_name(d->d_name) &&
+               strncmp(d->d_name, SNAPSHOT_PREFIX, strlen(SNAPSHOT_PREFIX)) != 0;
+}
+
+static int by_name(const struct dirent **a, const struct dirent **b) {
+        return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+json_t *images_describe(Images *images) {
+        struct dirent **names = NULL;
+        json_t *list = json_array();
+
+        if (!list)
+                return NULL;
+        int n = scandir(images->folder, &names, is_name, by_name);
+        for (int i = 0; i < n; i++) {
+                json_t *j = json_array_size(list) < IMAGES_LISTED_MAX ? describe(images, names[i]->d_name) : NULL;
+                if (j)
+                        (void) json_array_append_new(list, j);
+                free(names[i]);
+        }
+        free(names);
+        return json_pack("{so}", "images", list);
+}
