@@ -2,9 +2,9 @@
 #include <string.h>
 
 #include "coord/coord.h"
+#include "coord/outgoing.h"
 
-int coord_authenticate(const HttpRequest *r, const char *key, char **owner, void *userdata, Error *error) {
-        Coordinator *c = userdata;
+static int check_key(const Coordinator *c, const HttpRequest *r, const char *key, char **owner, Error *error) {
         const ApiKeys *keys = &c->config->keys;
 
         if (!api_keys_are_needed(keys))
@@ -16,6 +16,17 @@ int coord_authenticate(const HttpRequest *r, const char *key, char **owner, void
                             : "Give a key: \"Authorization: Bearer KEY\" or \"X-API-Key: KEY\".");
         *owner = strdup(found->name);
         return *owner ? 0 : -ENOMEM;
+}
+
+int coord_authenticate(const HttpRequest *r, const char *key, char **owner, void *userdata, Error *error) {
+        Coordinator *c = userdata;
+        char address[CLIENT_ADDRESS_MAX];
+
+        /* also of who has no key: it might try many */
+        int k = rate_limiter_take_address(c->rates, &c->config->rate, client_address(c, r, address), error);
+        if (k >= 0)
+                k = check_key(c, r, key, owner, error);
+        return k < 0 ? k : rate_limiter_take_key(c->rates, &c->config->rate, *owner, error);
 }
 
 typedef struct Change {

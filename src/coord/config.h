@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "conf/keys.h"
+#include "conf/rate.h"
 #include "conf/redis.h"
 
 /* All settings of the coordinator. Text members are owned. */
@@ -37,6 +38,8 @@ typedef struct CoordConfig {
 
         /* [Auth] */
         ApiKeys keys;
+        Rate rate;                 /* of requests */
+        unsigned sessions_per_key; /* 0: no limit */
         bool allow_anonymous;
 
         /* [Redis] */

@@ -192,7 +192,9 @@ static int make_parts(Coordinator *c) {
                 .keep_targets = true,
         };
 
-        int r = http_server_new(c->event, &http, &c->server);
+        int r = rate_limiter_new(&c->rates);
+        if (r >= 0)
+                r = http_server_new(c->event, &http, &c->server);
         if (r >= 0)
                 r = fetcher_new(c->event, &c->fetcher);
         if (r >= 0)
@@ -227,6 +229,7 @@ static void coordinator_done(Coordinator *c) {
                 end_jobs(c);
                 c->server = http_server_free(c->server);
         }
+        c->rates = rate_limiter_free(c->rates);
         c->revocations = revocations_free(c->revocations);
         c->sessions = sessions_free(c->sessions);
         c->fleet = fleet_free(c->fleet);

@@ -7,6 +7,7 @@
 #include "coord/config.h"
 #include "coord/fleet.h"
 #include "coord/sessions.h"
+#include "http/rate.h"
 #include "http/server.h"
 #include "store/store.h"
 
@@ -36,6 +37,7 @@ typedef struct Coordinator {
         Sessions *sessions;
         Store *store;
         struct Revocations *revocations;
+        RateLimiter *rates;
         struct Discover *discover;
         StoreCall *announced; /* that asks who announced themselves */
         sd_event_source *store_source;

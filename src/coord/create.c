@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "coord/find.h"
+#include "coord/quota.h"
 #include "coord/record.h"
 #include "coord/revoke.h"
 #include "spec/create.h"
@@ -22,6 +23,7 @@ static Create *create_free(Create *x) {
                 (void) x->job.coord->store->ops->cancel(x->store_call);
         recording_detach(x->recording);
         create_release(x);
+        quota_release(x);
         job_done(&x->job);
         json_decref(x->spec);
         free(x->owner);
@@ -94,6 +96,7 @@ static void succeed(Create *x, Call *c, Worker *w) {
         Error error = { 0 };
 
         x->status = call_status(c);
+        quota_release(x);
         if (!j || learn_session(coord, w, x->owner, j, &k) < 0) {
                 revoke_session(coord->revocations, w->id, x->id);
                 x->call = call_free(c);
@@ -242,8 +245,12 @@ void create_try(Create *x) {
         Worker *tried[CREATE_TRIES_MAX] = { 0 }, *w = x->pinned;
         Error error = { 0 };
         size_t n = 0;
-        int r;
 
+        int r = w ? 0 : quota_reserve(x, &error); /* what is there already has its place */
+        if (r < 0)
+                create_fail(x, &error, r);
+        if (r != 0)
+                return;
         for (size_t i = 0; i < x->n_tried; i++) {
                 Worker *t = fleet_find(fleet, x->tried[i]);
                 if (t)

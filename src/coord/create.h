@@ -36,6 +36,7 @@ typedef struct Create {
         char id[UUID_TEXT_MAX]; /* of the session that the attempt makes, if it does */
         usec_t started;
         sd_event_source *timer;
+        bool reserved; /* a place among the sessions of its owner: quota.c */
 
         /* create-key.c */
         StoreCall *store_call;

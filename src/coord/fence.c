@@ -216,7 +216,7 @@ static void on_given(const StoreReply *reply, void *userdata) {
                 (void) json_array_append_new(f->given, json_string(id));
                 k = sessions_find(f->job.coord->sessions, id);
                 if (k)
-                        k->lost = true;
+                        sessions_set_lost(k);
         }
         if (!w || json_array_size(f->given) == 0) {
                 begin_list(f);

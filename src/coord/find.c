@@ -162,7 +162,10 @@ static int use_record(Finding *f, const char *text, KnownSession **ret, Error *e
                    *worker = json_string_value(json_object_get(j, "worker_id")),
                    *state = json_string_value(json_object_get(j, "state"));
 
-        if (!id || !worker || strcmp(id, f->id) != 0 || !id_is_valid(worker))
+        const json_t *owner = json_object_get(j, "owner");
+
+        if (!id || !worker || strcmp(id, f->id) != 0 || !id_is_valid(worker) ||
+                (owner && !json_is_string(owner) && !json_is_null(owner)))
                 return 0; /* garbage: whoever has it says so, and it is replaced */
         if (state && strcmp(state, "lost") == 0) {
                 set_lost(f->id, error);
@@ -173,7 +176,8 @@ static int use_record(Finding *f, const char *text, KnownSession **ret, Error *e
                 (void) snprintf(f->worker_id, sizeof f->worker_id, "%s", worker);
                 return 0;
         }
-        if (learn_session(c, w, NULL, j, ret) < 0)
+        if (read_timestamp(json_string_value(json_object_get(j, "expires_at"))) == 0 ||
+                learn_session(c, w, NULL, j, ret) < 0)
                 return 0;
         if (!owns(c, f->owner, *ret)) {
                 *ret = NULL;

@@ -1,32 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "coord/outgoing.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
 /* --- where it came from --- */
-
-static const char *peer_address(const HttpRequest *r, char buf[static CLIENT_ADDRESS_MAX]) {
-        union {
-                const struct sockaddr *sa;
-                const struct sockaddr_in *in;
-                const struct sockaddr_in6 *in6;
-        } a = { .sa = http_request_peer(r) };
-        const char *text = NULL;
-
-        if (a.sa && a.sa->sa_family == AF_INET)
-                text = inet_ntop(AF_INET, &a.in->sin_addr, buf, CLIENT_ADDRESS_MAX);
-        else if (a.sa && a.sa->sa_family == AF_INET6) {
-                if (IN6_IS_ADDR_V4MAPPED(&a.in6->sin6_addr))
-                        text = inet_ntop(AF_INET, a.in6->sin6_addr.s6_addr + 12, buf, CLIENT_ADDRESS_MAX);
-                else
-                        text = inet_ntop(AF_INET6, &a.in6->sin6_addr, buf, CLIENT_ADDRESS_MAX);
-        }
-        return text ? text : "";
-}
 
 /* The last entry of the list before @end. Returns where it begins, or NULL when there is none or it is too long. */
 static const char *last_entry(const char *list, const char *end, char buf[static CLIENT_ADDRESS_MAX]) {
@@ -48,7 +27,7 @@ static const char *last_entry(const char *list, const char *end, char buf[static
 
 const char *client_address(const Coordinator *c, const HttpRequest *r, char buf[static CLIENT_ADDRESS_MAX]) {
         const AddressRanges *trusted = &c->config->trusted_proxies;
-        const char *list = http_request_header(r, "X-Forwarded-For"), *address = peer_address(r, buf);
+        const char *list = http_request_header(r, "X-Forwarded-For"), *address = http_request_address(r, buf);
         const char *end = list ? list + strlen(list) : NULL;
 
         /* from the last one on: the first that is no proxy of ours has added nothing that we believe */
@@ -91,7 +70,7 @@ static int copy_header(const char *name, const char *value, void *userdata) {
 static void add_forwarded(Outgoing *o) {
         char address[CLIENT_ADDRESS_MAX];
         const char *former = http_request_header(o->request, "X-Forwarded-For"),
-                   *peer = peer_address(o->request, address);
+                   *peer = http_request_address(o->request, address);
 
         if (!peer[0])
                 return;

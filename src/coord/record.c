@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "coord/create.h"
+#include "coord/quota.h"
 #include "spec/json.h"
 
 #define LOST_LIFE_USEC (24 * 3600 * USEC_PER_SEC)
@@ -87,6 +88,7 @@ Recording *record_put(Coordinator *c, KnownSession *k, const char *json, RecordD
                 return NULL; /* or out of memory: others will ask the worker */
         free(k->record);
         k->record = NULL;
+        quota_keep(c, k);
         if (c->store->available)
                 return start(c, k, text, done, userdata);
         k->record = text;
@@ -99,10 +101,13 @@ void recording_detach(Recording *r) {
 }
 
 void record_drop(Coordinator *c, const char *id) {
+        const KnownSession *k = sessions_find(c->sessions, id);
         char name[NAME_MAX_];
 
         if (!c->store->ops->is_shared || !c->store->available)
                 return; /* it ends by its own life; until then its worker says that it has ended */
+        if (k)
+                quota_drop(c, k);
         entry_name(id, name);
         (void) c->store->ops->drop(c->store, name);
 }
@@ -111,8 +116,10 @@ void give_away(Coordinator *c, const char *session_id, const char *worker_id) {
         KnownSession *k = sessions_find(c->sessions, session_id);
         char name[NAME_MAX_], set[sizeof GIVEN_PREFIX + ID_MAX], *text;
 
-        if (k)
-                k->lost = true;
+        if (k) {
+                sessions_set_lost(k);
+                quota_drop(c, k);
+        }
         (void) snprintf(set, sizeof set, GIVEN_PREFIX "%s", worker_id);
         (void) c->store->ops->add(c->store, set, session_id, LOST_LIFE_USEC, 0, NULL, NULL, NULL);
         if (!c->store->ops->is_shared)
@@ -141,6 +148,7 @@ static int on_catch_up(sd_event_source *source, uint64_t usec, void *userdata) {
                         break;
                 }
                 create_catch_up(c, k);
+                quota_keep(c, k);
                 if (k->record)
                         (void) start(c, k, take_ptr(k->record), NULL, NULL);
         }

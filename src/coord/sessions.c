@@ -127,6 +127,16 @@ unsigned sessions_count(const Sessions *s, const char *owner) {
         return c ? c->n : 0;
 }
 
+void sessions_reserve(Sessions *s, const char *owner, bool reserved) {
+        count_owner(s, owner, reserved ? 1 : -1);
+}
+
+void sessions_set_lost(KnownSession *k) {
+        if (!k->lost)
+                count_owner(k->sessions, k->owner, -1);
+        k->lost = true;
+}
+
 size_t sessions_total(const Sessions *s) {
         return HASH_COUNT(s->by_id);
 }
@@ -155,7 +165,8 @@ void sessions_drop(KnownSession *k) {
 
         HASH_DELETE(hh, s->by_id, k);
         drop_index(k);
-        count_owner(s, k->owner, -1);
+        if (!k->lost)
+                count_owner(s, k->owner, -1);
         leave_worker(k);
         free(k->key);
         free(k->owner);
@@ -209,6 +220,8 @@ int sessions_put(Sessions *s, const char *id, Worker *worker, const char *owner,
         join_worker(k, worker);
         k->expires = expires;
         k->seen = true;
+        if (k->lost)
+                count_owner(s, k->owner, 1);
         k->lost = false;
         if (ret)
                 *ret = k;

@@ -41,8 +41,12 @@ void sessions_drop(KnownSession *k);
 /* The session that @owner has under @key, or NULL. */
 KnownSession *sessions_find_key(Sessions *s, const char *owner, const char *key);
 
-/* How many live sessions an owner has, as far as it is known here. */
+/* It was given up: from now on its id answers that it has ended. */
+void sessions_set_lost(KnownSession *k);
+
+/* How many live sessions an owner has, as far as it is known here, with those that are being made. */
 unsigned sessions_count(const Sessions *s, const char *owner);
+void sessions_reserve(Sessions *s, const char *owner, bool reserved);
 size_t sessions_total(const Sessions *s);
 
 /* Drops what has expired; to be called now and then. */

@@ -17,7 +17,9 @@ static bool is_coordinator(const Config *c, const ApiKey *key) {
         return false;
 }
 
-static int check_key(const Config *c, const HttpRequest *r, const char *key, char **owner, Error *error) {
+/* @ret_coordinator: it speaks for others, and has counted theirs. */
+static int check_key(
+        const Config *c, const HttpRequest *r, const char *key, char **owner, bool *ret_coordinator, Error *error) {
         /* who may speak for others says for whom; who speaks for nobody may do everything */
         const char *stated = http_request_header(r, HEADER_OWNER), *name = stated;
 
@@ -27,7 +29,8 @@ static int check_key(const Config *c, const HttpRequest *r, const char *key, cha
                         return error_set(error, ERROR_UNAUTHORIZED,
                                 key ? "This key is not known here."
                                     : "Give a key: \"Authorization: Bearer KEY\" or \"X-API-Key: KEY\".");
-                if (!is_coordinator(c, found))
+                *ret_coordinator = is_coordinator(c, found);
+                if (!*ret_coordinator)
                         name = found->name;
         }
         if (!api_keys_are_needed(&c->keys) && !c->allow_anonymous) {
@@ -67,7 +70,22 @@ void manager_revoke_keys(Manager *m, const Config *old) {
 
 int manager_authenticate(const HttpRequest *r, const char *key, char **owner, void *userdata, Error *error) {
         Manager *m = CONTAINER_OF(userdata, Manager, api);
-        int k = check_key(m->config, r, key, owner, error);
+        const Rate *rate = &m->config->rate;
+        char address[HTTP_ADDRESS_MAX];
+        bool coordinator = false;
 
+        int k = check_key(m->config, r, key, owner, &coordinator, error);
+        if (k != -ENOMEM && !coordinator) {
+                /* also of who has no key: it might try many */
+                Error late = { 0 };
+                int q = rate_limiter_take_address(m->rates, rate, http_request_address(r, address), &late);
+                if (q >= 0 && k >= 0)
+                        q = rate_limiter_take_key(m->rates, rate, *owner, &late);
+                if (q < 0) {
+                        error_clear(error);
+                        *error = late;
+                        k = q;
+                }
+        }
         return k < 0 ? k : http_fleet_check(&m->api, r, error);
 }

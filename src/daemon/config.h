@@ -3,6 +3,7 @@
 
 #include "base/clock.h"
 #include "conf/keys.h"
+#include "conf/rate.h"
 #include "conf/redis.h"
 #include "error/error.h"
 #include "spec/limits.h"
@@ -49,6 +50,8 @@ typedef struct Config {
         /* [Auth] */
         ApiKeys keys;
         char *coordinators; /* names of keys, separated by blanks */
+        Rate rate;          /* of requests */
+        unsigned sessions_per_key; /* 0: no limit */
         bool allow_anonymous;
 
         /* [Redis] */

@@ -23,6 +23,7 @@ static SessionSettings session_settings(const Manager *m) {
                 .timeout = c->session_timeout,
                 .timeout_max = c->session_timeout_max,
                 .sessions_max = c->sessions_max,
+                .sessions_per_owner = c->sessions_per_key,
                 .limits = c->limits,
                 .archiver = m->archiver,
                 .output_max = c->output_max,
@@ -203,7 +204,9 @@ static int make_server(Manager *m) {
                 .keep_targets = true,
         };
 
-        int r = http_server_new(m->event, &settings, &m->server);
+        int r = rate_limiter_new(&m->rates);
+        if (r >= 0)
+                r = http_server_new(m->event, &settings, &m->server);
         return r < 0 ? log_error_errno(r, "Cannot start the HTTP server: %m") : 0;
 }
 
@@ -295,6 +298,7 @@ static void manager_done(Manager *m) {
                 free(m->listen[i]);
         free(m->listen);
         m->server = http_server_free(m->server);
+        m->rates = rate_limiter_free(m->rates);
         m->api.fetcher = fetcher_free(m->api.fetcher);
         /* the backend goes first: it tells pool and sessions that all is over */
         m->backend = backend_free(m->backend);

@@ -7,6 +7,7 @@
 #include "bus/bus.h"
 #include "daemon/config.h"
 #include "http/api.h"
+#include "http/rate.h"
 #include "session/images.h"
 #include "session/warm.h"
 
@@ -44,6 +45,7 @@ typedef struct Manager {
         Snapshots *snapshots;
         HttpServer *server;
         HttpApi api;
+        RateLimiter *rates;
         Bus *bus;
         char **listen; /* owned, ended by NULL: addresses of our sockets as in ListenStream= */
         size_t n_listen;

@@ -1,4 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -124,6 +126,25 @@ const char *http_request_target(const HttpRequest *r) {
 
 const struct sockaddr *http_request_peer(const HttpRequest *r) {
         return MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr;
+}
+
+const char *http_request_address(const HttpRequest *r, char buf[static HTTP_ADDRESS_MAX]) {
+        union {
+                const struct sockaddr *sa;
+                const struct sockaddr_in *in;
+                const struct sockaddr_in6 *in6;
+        } a = { .sa = http_request_peer(r) };
+        const char *text = NULL;
+
+        if (a.sa && a.sa->sa_family == AF_INET)
+                text = inet_ntop(AF_INET, &a.in->sin_addr, buf, HTTP_ADDRESS_MAX);
+        else if (a.sa && a.sa->sa_family == AF_INET6) {
+                if (IN6_IS_ADDR_V4MAPPED(&a.in6->sin6_addr))
+                        text = inet_ntop(AF_INET, a.in6->sin6_addr.s6_addr + 12, buf, HTTP_ADDRESS_MAX);
+                else
+                        text = inet_ntop(AF_INET6, &a.in6->sin6_addr, buf, HTTP_ADDRESS_MAX);
+        }
+        return text ? text : "";
 }
 
 typedef struct EachArgument {

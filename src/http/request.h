@@ -26,6 +26,9 @@ const char *http_request_header(const HttpRequest *r, const char *name);
 const char *http_request_target(const HttpRequest *r);
 /* Where it came from. */
 const struct sockaddr *http_request_peer(const HttpRequest *r);
+/* Its address alone, without port, or "" when it has none. */
+#define HTTP_ADDRESS_MAX 46U
+const char *http_request_address(const HttpRequest *r, char buf[static HTTP_ADDRESS_MAX]);
 /* The same for people: "unix:uid=1000,pid=42", "127.0.0.1:4242", "" when it cannot be told. */
 const char *http_request_caller(const HttpRequest *r);
 /* The whole body. */

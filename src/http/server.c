@@ -141,10 +141,10 @@ static int begin_request(HttpRequest *r, const char *path, const char *version, 
                 return k;
         if (!(r->route->flags & HTTP_ROUTE_OPEN)) {
                 k = s->settings.authenticate(r, http_head_key(r), &r->owner, s->settings.userdata, error);
-                if (k < 0) {
+                if (k < 0 && error->kind == ERROR_UNAUTHORIZED)
                         http_request_set_header(r, "WWW-Authenticate", "Bearer");
+                if (k < 0)
                         return k;
-                }
         }
 
         r->body_max = r->route->body_max == HTTP_BODY_SETTING ? s->settings.body_max : r->route->body_max;

@@ -237,6 +237,15 @@ void creations_retry(SessionManager *m) {
         (void) sd_event_source_set_enabled(m->retry, SD_EVENT_ONESHOT);
 }
 
+unsigned creations_of(const SessionManager *m, const char *owner) {
+        const Creation *c;
+        unsigned n = 0;
+
+        TAILQ_FOREACH(c, &m->creations, entry)
+        n += c->owner && strcmp(c->owner, owner) == 0;
+        return n;
+}
+
 void creations_fail(SessionManager *m, ErrorKind kind, const char *text) {
         Creation *c;
 
@@ -346,7 +355,9 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
         Session *unused;
         if (spec->id[0] && session_find(m, spec->id, NULL, &unused, NULL) == -EOWNERDEAD)
                 return error_set(error, ERROR_SESSION_ENDED, "The session has been given up before it was created.");
-        int r = take_snapshot(m, spec, owner, error);
+        int r = session_check_owner(m, owner, error);
+        if (r == 0)
+                r = take_snapshot(m, spec, owner, error);
         const char *image = spec->base ? spec->base : spec->image ? spec->image : m->settings.image;
         ImageConfig *config = NULL;
         if (r == 0)

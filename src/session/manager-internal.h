@@ -63,12 +63,15 @@ struct SessionManager {
 /* creation.c */
 void creations_retry(SessionManager *m);
 void creations_fail(SessionManager *m, ErrorKind kind, const char *text);
+unsigned creations_of(const SessionManager *m, const char *owner);
 
 /* manager.c: a session over a sandbox that is ready (taken on success). What @spec owns is taken. */
 int session_new(
         SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret);
 /* May there be one more? @before: how many wait for a place and were here before. */
 int session_check_capacity(SessionManager *m, unsigned before, Error *error);
+/* May @owner have one more? Returns 0, or -EDQUOT with @error set. */
+int session_check_owner(const SessionManager *m, const char *owner, Error *error);
 /* The session with @spec's id, or with its key and owner: somebody was faster. NULL: there is none. */
 Session *session_find_twin(SessionManager *m, const CreateSpec *spec, const char *owner, bool *ret_attached);
 Session *session_find_key(SessionManager *m, const char *owner, const char *key);

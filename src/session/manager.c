@@ -247,6 +247,20 @@ int session_check_capacity(SessionManager *m, unsigned before, Error *error) {
 
 /* --- finding --- */
 
+int session_check_owner(const SessionManager *m, const char *owner, Error *error) {
+        unsigned n = 0, max = m->settings.sessions_per_owner;
+        char limit[32];
+
+        if (!owner || max == 0)
+                return 0;
+        for (const Session *s = m->by_id; s; s = s->by_id.next)
+                n += s->owner && strcmp(s->owner, owner) == 0;
+        if (n + creations_of(m, owner) < max)
+                return 0;
+        (void) snprintf(limit, sizeof limit, "%u sessions", max);
+        return error_set_field(error, ERROR_QUOTA, "", limit, "This key has %u sessions, as many as it may have.", max);
+}
+
 /* Owners have their keys each for themselves. The owner's name has no NUL and no newline. */
 static char *make_key_index(const char *owner, const char *key) {
         char *text;

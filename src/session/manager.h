@@ -14,6 +14,7 @@ typedef struct SessionSettings {
         usec_t timeout; /* when the client asks for none */
         usec_t timeout_max;
         unsigned sessions_max; /* 0: as many as the machine allows */
+        unsigned sessions_per_owner; /* 0: no limit */
         char image[IMAGE_REF_MAX + 1];
         Limits limits;
         const char *archiver; /* borrowed: path of the program for archives */

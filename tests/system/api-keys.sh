@@ -82,6 +82,21 @@ expect 401 "$(status)" "nobody"
 expect "root sandboxd 440" "$(stat -c '%U %G %a' /run/sandboxd/api-keys)" "the copy"
 expect "$pid" "$(systemctl show -P MainPID sandboxd@worker1)" "the process all the while"
 
+step "a key has no more requests and sessions than it may have"
+line one secret >/etc/sandboxd/api-keys
+mkdir -p /etc/sandboxd/sandboxd.conf.d
+printf '[Auth]\nRateLimit=30/min\nMaxSessionsPerKey=2\n' >/etc/sandboxd/sandboxd.conf.d/limits.conf
+systemctl restart sandboxd@worker1 || fail "restart"
+create() { command curl -s -D /tmp/head -o /tmp/body -w '%{http_code}' -X POST -H 'X-API-Key: secret' "$WORKER_URL/v1/sessions"; }
+expect "201 201 429" "$(create) $(create) $(create)" "sessions of a key"
+expect "2 sessions" "$(jq -r .limit /tmp/body)" "the limit that is told"
+grep -qi '^retry-after: [1-9]' /tmp/head || fail "no Retry-After"
+for _ in $(seq 27); do status_of secret >/tmp/last; done
+expect 200 "$(cat /tmp/last)" "as many as allowed"
+expect 429 "$(status_of secret)" "one more"
+expect 200 "$(command curl -s -o /dev/null -w '%{http_code}' "$WORKER_URL/health")" "/health"
+rm /etc/sandboxd/sandboxd.conf.d/limits.conf
+
 step "a bad file refuses the start and says where"
 echo "one:short" >/etc/sandboxd/api-keys
 ! systemctl restart sandboxd@worker1 2>/dev/null || fail "it starts"

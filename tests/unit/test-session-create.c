@@ -204,6 +204,34 @@ static void test_no_more_than_allowed(void **state) {
         assert_int_equal(session_count(f->manager), 2);
 }
 
+static void test_no_more_of_one_owner_than_allowed(void **state) {
+        const Request one = { .owner = "one" }, keyed = { .owner = "one", .key = "k" }, two = { .owner = "two" };
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome a, b, c, d, e;
+
+        f->settings.sessions_per_owner = 2;
+        session_manager_configure(f->manager, &f->settings);
+        make(f, &keyed, &a);
+        f->backend->automatic_ready = false;
+        assert_int_equal(create(f, &one, &b, NULL), 1); /* is being made: counts */
+        assert_int_equal(create(f, &one, &c, NULL), -EDQUOT);
+        assert_int_equal(c.error, ERROR_QUOTA);
+        f->backend->automatic_ready = true;
+        assert_int_equal(create(f, &keyed, &c, NULL), 0); /* attaches */
+        outcome_clear(&c);
+        fake_end(f->backend, fake_sandbox(f->backend, 1), -ENOSPC); /* its place is free again */
+        assert_int_equal(b.n_done, 1);
+        assert_int_equal(create(f, &one, &c, NULL), 1);
+        RUN_UNTIL(f->event, c.n_done == 1);
+        assert_int_equal(create(f, &one, &b, NULL), -EDQUOT);
+        make(f, &two, &d);
+        make(f, &plain, &e); /* nobody's */
+        session_end(c.session, SESSION_DELETED);
+        RUN_UNTIL(f->event, session_n_ending(f->manager) == 0);
+        outcome_clear(&c);
+        make(f, &one, &c);
+}
+
 static void test_those_that_are_being_made_count(void **state) {
         Fixture *f = *state;
         _cleanup_outcome_ Outcome a, b, c;
@@ -371,6 +399,7 @@ int main(void) {
                 TEST(test_a_race_for_a_key),
                 TEST(test_a_race_for_a_key_in_the_queue),
                 TEST(test_no_more_than_allowed),
+                TEST(test_no_more_of_one_owner_than_allowed),
                 TEST(test_those_that_are_being_made_count),
                 TEST(test_those_that_are_ending_count),
                 TEST(test_attaching_needs_no_place),

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""How much a client may ask for."""
+import concurrent.futures
+import hashlib
+import time
+
+from .driver import case, check, until
+from .redis import Redis, connected
+
+
+def keys(*names):
+    return "Keys=" + " ".join(f"{n}:{hashlib.sha256(n.encode()).hexdigest()}" for n in names) + "\n"
+
+
+def by(name):
+    return {"X-API-Key": name}
+
+
+@case("rates: beyond them 429 with Retry-After, for each key and address alone")
+def rates(lab):
+    w = lab.worker("w")
+    c = lab.coordinator([w], "[Auth]\n" + keys("one", "two") + "RateLimit=20/min\n[Http]\nTrustedProxies=127.0.0.1\n")
+
+    def ask(name, address):
+        return c.request("GET", "/v1/workers", headers={**by(name), "X-Forwarded-For": address})
+
+    for i in range(20):
+        check(ask("one", f"192.0.2.{i}").status == 200, f"request {i}")
+    answer = ask("one", "192.0.2.200")
+    check(answer.status == 429 and 1 <= int(answer.headers["Retry-After"]) <= 3, f"{answer}")
+    check(answer.json()["retry_after"] >= 1 and "20 in 60 s" in answer.json()["detail"], f"{answer}")
+    for i in range(20):
+        check(ask("two", "192.0.2.100").status == 200, f"another key, request {i}")
+    check(ask("one", "192.0.2.100").status == 429, "the address is used up")
+    # who has no key is counted by address, before the key is looked at
+    for _ in range(20):
+        check(ask("wrong", "192.0.2.101").status == 401, "a wrong key")
+    check(ask("wrong", "192.0.2.101").status == 429, "keys can be tried without end")
+    for _ in range(100):
+        check(c.request("GET", "/health").status == 200, "/health is limited")
+    time.sleep(int(answer.headers["Retry-After"]))
+    check(ask("one", "192.0.2.201").status == 200, "it may not come again")
+
+
+@case("sessions of a key: no more than allowed, however many ask at once")
+def sessions(lab):
+    workers = [lab.worker(f"w{i}") for i in range(2)]
+    c = lab.coordinator(workers, "[Auth]\n" + keys("one", "two") + "MaxSessionsPerKey=5\n")
+
+    def create(name, body=None):
+        return c.request("POST", "/v1/sessions", body, by(name))
+
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: create("one"), range(16)))
+    check(sorted(a.status for a in answers) == [201] * 5 + [429] * 11, f"{[a.status for a in answers]}")
+    refused = next(a for a in answers if a.status == 429)
+    check(refused.json()["limit"] == "5 sessions" and refused.headers["Retry-After"], f"{refused}")
+    keyed = create("two", {"key": "k"}).json()["session_id"]
+    for _ in range(4):
+        check(create("two").status == 201, "another key")
+    check(create("two").status == 429, "the sixth of another key")
+    check(create("two", {"key": "k"}).json()["session_id"] == keyed, "what is there takes no place")
+    path = f"/v1/sessions/{keyed}"
+    check(c.request("DELETE", path, headers=by("two")).status == 204, "no delete")
+    check(create("two").status == 201, "the place is not free again")
+    check(create("two").status == 429, "two places are free")
+    c.kill()
+    c.start()
+    check(create("one").status == 429, "a restart forgets")
+    for w in workers:
+        w.most = 0
+    for _ in range(8):
+        check(create("one").status in (429, 503), "no place")
+    check(sum(len(w.sessions) for w in workers) == 10, "there are more sessions")
+
+
+@case("sessions of a key: coordinators of one Redis count together")
+def together(lab):
+    redis = Redis(lab).start()
+    workers = [lab.worker(f"w{i}") for i in range(2)]
+    settings = "[Auth]\n" + keys("one") + "MaxSessionsPerKey=6\n" + redis.settings
+    a, b = (lab.coordinator(workers, settings) for _ in range(2))
+    for c in a, b:
+        until(5, lambda c=c: connected(c), "it reaches Redis")
+    with concurrent.futures.ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda i: (a, b)[i % 2].request("POST", "/v1/sessions", None, by("one")), range(16)))
+    made = [x.json()["session_id"] for x in answers if x.status == 201]
+    check(len(made) == 6 and all(x.status in (201, 429) for x in answers), f"{[x.status for x in answers]}")
+    check(int(redis.cli("ZCARD", "owner:one")) == 6, "other places are left: " + redis.cli("ZRANGE", "owner:one", "0", "-1"))
+    for session in made[:2]:
+        check(a.request("DELETE", f"/v1/sessions/{session}", headers=by("one")).status == 204, "no delete")
+    until(3, lambda: int(redis.cli("ZCARD", "owner:one")) == 4, "the places are free")
+    check(b.request("POST", "/v1/sessions", None, by("one")).status == 201, "no place at the other")
+    # a worker that cannot give one
+    for w in workers:
+        w.status = "draining"
+    for c in a, b:
+        until(5, lambda c=c: c.status_of("w0") == "draining" and c.status_of("w1") == "draining", "draining")
+    check(a.request("POST", "/v1/sessions", None, by("one")).status == 503, "a session of draining workers")
+    until(3, lambda: int(redis.cli("ZCARD", "owner:one")) == 5, "a place is left behind")
+    redis.kill()
+    until(3, lambda: a.health()["status"] != "healthy", "degraded")
+    check(a.request("GET", f"/v1/sessions/{made[2]}", headers=by("one")).status == 200, "not served")
