@@ -219,7 +219,7 @@ static void test_no_more_of_one_owner_than_allowed(void **state) {
         f->backend->automatic_ready = true;
         assert_int_equal(create(f, &keyed, &c, NULL), 0); /* attaches */
         outcome_clear(&c);
-        fake_end(f->backend, fake_sandbox(f->backend, 1), -ENOSPC); /* its place is free again */
+        fake_end(f->backend, fake_sandbox(f->backend, 0), -ENOSPC); /* its place is free again */
         assert_int_equal(b.n_done, 1);
         assert_int_equal(create(f, &one, &c, NULL), 1);
         RUN_UNTIL(f->event, c.n_done == 1);
