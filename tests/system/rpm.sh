@@ -8,15 +8,16 @@
 # there under other names.
 . /lab/system/lib.sh
 
-packages=$(ls /lab/rpms/*.rpm | grep -v '\.src\.rpm$')
-names=$(for file in $packages; do basename "$file" | sed 's/-[0-9].*//'; done)
+rm /lab/rpms/*.src.rpm
+packages=(/lab/rpms/*.rpm)
+names=$(for file in "${packages[@]}"; do basename "$file" | sed 's/-[0-9].*//'; done)
 manage() { # ARGUMENT...
     rpm --nodeps "$@" >/lab/rpm.log 2>&1 || { cat /lab/rpm.log; fail "rpm $1"; }
     ! grep -iE 'scriptlet failed|error|warning: %' /lab/rpm.log || { cat /lab/rpm.log; fail "rpm $1 complains"; }
 }
 
 step "install: users, ids, folders, and nothing runs"
-manage -i $packages
+manage -i "${packages[@]}"
 getent passwd sandboxd sandboxd-box >/dev/null || fail "no users"
 getent group sandbox >/dev/null || fail "no group"
 for file in /etc/subuid /etc/subgid; do
@@ -37,7 +38,7 @@ sed -i 's/^#POOL_SIZE=.*/POOL_SIZE=3/' /etc/default/sandboxd
 worker=$(systemctl show -P MainPID sandboxd@worker1)
 id=$(create) || fail "create"
 run_in "$id" 'echo kept >file' >/dev/null || fail "exec"
-manage -U --replacepkgs $packages
+manage -U --replacepkgs "${packages[@]}"
 [ "$(systemctl show -P MainPID sandboxd@worker1)" != "$worker" ] || fail "the worker was not replaced"
 expect kept "$(run_in "$id" 'cat file' | jq -r .stdout)" "the session's file"
 expect 3 "$(health pool_size)" "the configuration"
