@@ -33,7 +33,7 @@ APART = {
     "image": {"base", "log", "error", "spec", "archive"},
     "ctl": {"base", "spec", "error"},
     "announce": {"base", "log", "error", "conf", "spec", "fetch", "store", "daemon"},
-    "coord": {"base", "log", "error", "conf", "spec", "fetch", "store", "http"},
+    "coord": {"base", "log", "error", "conf", "spec", "fetch", "store", "http", "bus"},
 }
 
 INCLUDE = re.compile(r'^\s*#\s*include\s*"([^"]+)"')

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <systemd/sd-daemon.h>
 
+#include "coord/bus.h"
 #include "coord/discover.h"
 #include "coord/record.h"
 #include "coord/revoke.h"
@@ -144,6 +145,7 @@ static int watch_signals(Coordinator *c) {
 
 static void become_ready(Coordinator *c) {
         c->ready = true;
+        (void) coord_bus_new(c, &c->bus); /* it does without */
         (void) sd_notify(0, "READY=1");
         log_event(LOG_INFO, &MESSAGE_COORDINATOR_READY, NULL, "The coordinator is ready: %zu workers.",
                 fleet_n_ready(c->fleet));
@@ -224,6 +226,7 @@ static int start(Coordinator *c) {
 }
 
 static void coordinator_done(Coordinator *c) {
+        c->bus = coord_bus_free(c->bus);
         c->discover = discover_free(c->discover);
         if (c->server) {
                 end_jobs(c);

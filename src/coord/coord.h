@@ -39,6 +39,7 @@ typedef struct Coordinator {
         struct Revocations *revocations;
         RateLimiter *rates;
         struct Discover *discover;
+        struct CoordBus *bus; /* NULL until it is ready */
         StoreCall *announced; /* that asks who announced themselves */
         sd_event_source *store_source;
         bool store_settled;
@@ -66,6 +67,17 @@ struct Job {
 
 void job_begin(Coordinator *c, Job *job, void (*end)(Job *job));
 void job_done(Job *job);
+
+/* What the workers say, together. */
+typedef struct CoordSum {
+        int64_t pool_size, pool_ready, active, max;
+        unsigned n_workers, n_up, n_well, n_draining;
+        bool limits;
+} CoordSum;
+
+/* health.c */
+bool coord_shows(const Worker *w);
+void coord_sum_up(const Coordinator *c, CoordSum *s);
 
 /* Runs a coordinator until it is told to stop. Returns the exit status. */
 int coord_main(const CoordOptions *options);

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "coord/bus.h"
 #include "coord/coord.h"
 #include "coord/fence.h"
 #include "log/log.h"
@@ -12,6 +13,7 @@ static int on_status(sd_event_source *source, void *userdata) {
         char status[sizeof c->status];
 
         (void) source;
+        coord_bus_changed(c->bus);
         (void) snprintf(status, sizeof status, "%zu worker%s ready, %zu session%s known, store %s%s",
                 fleet_n_ready(c->fleet), fleet_n_ready(c->fleet) == 1 ? "" : "s", sessions_total(c->sessions),
                 sessions_total(c->sessions) == 1 ? "" : "s", c->store->ops->name,
@@ -33,15 +35,16 @@ void coord_update_status(Coordinator *c) {
         (void) sd_event_source_set_enabled(c->status_source, SD_EVENT_ONESHOT);
 }
 
-static void on_up(Worker *w) {
+static void on_up(const Coordinator *c, Worker *w) {
         if (w->announced)
                 return;
         w->announced = true;
         log_event(LOG_INFO, &MESSAGE_WORKER_UP, LOG_FIELDS({ "WORKER_ID", w->id }), "Worker %s at %s is there.", w->id,
                 w->url);
+        coord_bus_worker(c->bus, w, true);
 }
 
-static void on_down(Worker *w) {
+static void on_down(const Coordinator *c, Worker *w) {
         if (!w->announced && w->id[0])
                 return;
         if (!w->id[0])
@@ -51,6 +54,8 @@ static void on_down(Worker *w) {
                         LOG_FIELDS({ "WORKER_ID", w->id }, { "REASON", w->sources ? "does not answer" : "has ended" }),
                         "Worker %s %s; it had %u sessions.", w->id, w->sources ? "does not answer" : "has ended",
                         w->n_sessions);
+        if (w->announced)
+                coord_bus_worker(c->bus, w, false);
         w->announced = false;
 }
 
@@ -60,13 +65,13 @@ void coord_on_fleet(Fleet *f, FleetEvent event, Worker *w, void *userdata) {
         (void) f;
         switch (event) {
         case FLEET_UP:
-                on_up(w);
+                on_up(c, w);
                 break;
         case FLEET_RENEWED:
                 fence_worker(c, w);
                 break;
         case FLEET_DOWN:
-                on_down(w);
+                on_down(c, w);
                 break;
         case FLEET_GIVEN_UP:
                 if (w->id[0])

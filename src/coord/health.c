@@ -5,20 +5,14 @@
 #include "coord/coord.h"
 #include "spec/json.h"
 
-typedef struct Sum {
-        json_int_t pool_size, pool_ready, active, max;
-        unsigned n_workers, n_up, n_well, n_draining;
-        bool limits;
-} Sum;
-
-static bool is_shown(const Worker *w) {
+bool coord_shows(const Worker *w) {
         return !w->alias && (w->sources || !w->given_up);
 }
 
-static void sum_up(const Coordinator *c, Sum *s) {
-        *s = (Sum){ .limits = true };
+void coord_sum_up(const Coordinator *c, CoordSum *s) {
+        *s = (CoordSum){ .limits = true };
         for (Worker *w = fleet_first(c->fleet); w; w = fleet_next(w)) {
-                if (!is_shown(w))
+                if (!coord_shows(w))
                         continue;
                 s->n_workers++;
                 if (!worker_is_reachable(w))
@@ -35,7 +29,7 @@ static void sum_up(const Coordinator *c, Sum *s) {
 }
 
 /* Degraded: it works, but with less behind it than there should be. */
-static const char *status_of(const Coordinator *c, const Sum *s) {
+static const char *status_of(const Coordinator *c, const CoordSum *s) {
         if (fleet_n_ready(c->fleet) == 0)
                 return s->n_up > 0 && s->n_draining == s->n_up ? "draining" : "unhealthy";
         return s->n_well < s->n_workers - s->n_draining || !c->store->available ? "degraded" : "healthy";
@@ -52,20 +46,20 @@ static json_t *list_workers(const Coordinator *c) {
         json_t *list = json_array();
 
         for (Worker *w = fleet_first(c->fleet); w && list; w = fleet_next(w))
-                if (is_shown(w))
+                if (coord_shows(w))
                         (void) json_array_append_new(list, describe_worker(w));
         return list;
 }
 
 void coord_health(HttpRequest *r, void *userdata) {
         Coordinator *c = userdata;
-        Sum s;
+        CoordSum s;
 
-        sum_up(c, &s);
+        coord_sum_up(c, &s);
         const char *status = status_of(c, &s);
         json_t *j = json_pack("{ss ss sI sI sI sI ss ss ss so}", "status", status, "worker_id", "coordinator",
-                "pool_size", s.pool_size, "pool_ready", s.pool_ready, "active_sessions", s.active, "max_sessions",
-                s.max, "limits", s.limits ? "enforced" : "unavailable", "version", VERSION, "store",
+                "pool_size", (json_int_t) s.pool_size, "pool_ready", (json_int_t) s.pool_ready, "active_sessions",
+                (json_int_t) s.active, "max_sessions", (json_int_t) s.max, "limits", s.limits ? "enforced" : "unavailable", "version", VERSION, "store",
                 c->store->ops->name, "workers", list_workers(c));
         if (j && !c->store->available)
                 (void) json_object_set_new(j, "store_error", json_string(c->store->reason));
@@ -84,9 +78,9 @@ void coord_worker_list(HttpRequest *r, void *userdata) {
 
 static void write_metrics(const Coordinator *c, FILE *f) {
         const HttpCounters *h = http_server_counters(c->server);
-        Sum s;
+        CoordSum s;
 
-        sum_up(c, &s);
+        coord_sum_up(c, &s);
         METRIC("gauge", "workers", "Workers that are known.", s.n_workers);
         METRIC("gauge", "workers_up", "Workers that can be reached.", s.n_up);
         METRIC("gauge", "workers_ready", "Workers that take new sessions.", fleet_n_ready(c->fleet));
@@ -113,7 +107,7 @@ static void write_metrics(const Coordinator *c, FILE *f) {
         (void) fprintf(f, "# HELP sandbox_coord_worker_sessions Sessions of each worker.\n"
                           "# TYPE sandbox_coord_worker_sessions gauge\n");
         for (Worker *w = fleet_first(c->fleet); w; w = fleet_next(w))
-                if (w->id[0] && is_shown(w))
+                if (w->id[0] && coord_shows(w))
                         (void) fprintf(f, "sandbox_coord_worker_sessions{worker=\"%s\"} %u\n", w->id,
                                 w->report.active_sessions);
 }
