@@ -23,11 +23,14 @@ def call(method, path, body=None, timeout=60):
 
 
 def patient(method, path, body=None):
-    """As a client does that may repeat its request."""
-    end = time.monotonic() + 30
+    """As a client does that may repeat its request, and does when it is told to come back."""
+    end = time.monotonic() + 60
     while True:
         try:
-            return call(method, path, body)
+            status, answer = call(method, path, body)
+            if status != 503 or time.monotonic() > end:
+                return status, answer
+            time.sleep(answer["retry_after"])
         except (OSError, http.client.HTTPException):
             if time.monotonic() > end:
                 raise
