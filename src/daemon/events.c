@@ -47,7 +47,13 @@ void manager_update_status(Manager *m) {
 
 void manager_on_backend(Backend *b, void *userdata) {
         Manager *m = userdata;
+        bool changed = m->backend_status != b->status;
 
+        m->backend_status = b->status;
+        if (!changed) { /* there is room again */
+                session_manager_backend_changed(m->sessions);
+                return;
+        }
         if (b->status == BACKEND_LOST)
                 log_event(LOG_ERR, &MESSAGE_SPAWNER_LOST, LOG_FIELDS({ "REASON", "connection lost" }),
                         "The connection to the spawner is lost; no new sandboxes until it is back.");

@@ -26,6 +26,9 @@ int manager_open_registry(Manager *m) {
         int r = registry_open(path, &m->registry);
         if (r >= 0)
                 return 0;
+        if (r == -EBUSY) /* its sessions would be taken for lost, and its sandboxes be ended */
+                return log_error_errno(r, "%s: another worker with the name %s runs already: %m", path,
+                        m->config->worker_id);
         (void) log_warning_errno(r, "%s: %m; which sessions ended, and why, will not be known after a restart.", path);
         r = registry_open(NULL, &m->registry);
         return r < 0 ? log_error_errno(r, "Cannot keep track of sessions: %m") : 0;

@@ -61,6 +61,7 @@ typedef struct Manager {
         bool silence_told, pool_strained, sessions_strained;
         char status[160];
         bool ready, stopping, handing_over, limits_warned, warm_warned, backend_was_ready;
+        BackendStatus backend_status; /* as it was told last */
         int exit_code;
 } Manager;
 

@@ -48,7 +48,7 @@ typedef struct BackendOps {
         Backend *(*free)(Backend *b);
 } BackendOps;
 
-/* Called when the status changes. */
+/* Called when the status changes, and when there is room again after start() returned -EAGAIN. */
 typedef void BackendNotify(Backend *b, void *userdata);
 
 /* How a new worker takes over what a former one left. All may be NULL. */

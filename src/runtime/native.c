@@ -21,6 +21,7 @@ typedef struct Native {
         int sock;        /* owned */
         sd_event_source *io, *retry;
         bool synced;
+        bool room_wanted; /* somebody could not ask for a sandbox: the spawner does not read fast enough */
         uint64_t last_cookie;
         char cgroup[256];
         LIST_HEAD(, Sandbox) sandboxes; /* all that have not ended, newest first; each with a reference */
@@ -345,8 +346,13 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *u
         size_t n_fds;
 
         (void) source;
-        if (revents & EPOLLOUT)
+        if (revents & EPOLLOUT) {
                 tell_ends(n);
+                if (n->room_wanted && n->backend.notify) {
+                        n->room_wanted = false;
+                        n->backend.notify(&n->backend, n->backend.userdata);
+                }
+        }
         for (int i = 0; i < MESSAGES_PER_TURN && r == 0; i++) {
                 ssize_t size = message_recv(fd, &m, sizeof m, fds, &n_fds, MSG_DONTWAIT);
                 if (size == -EAGAIN)
@@ -403,6 +409,11 @@ static int native_start(Backend *b, Sandbox *s) {
         memcpy(m.image, s->spec.image, sizeof m.image);
         s->cookie = m.cookie;
         int r = send_message(n, &m);
+        if (r == -EAGAIN || r == -ENOBUFS || r == -ENOMEM) {
+                n->room_wanted = true;
+                (void) sd_event_source_set_io_events(n->io, EPOLLIN | EPOLLOUT);
+                return -EAGAIN;
+        }
         if (r < 0)
                 return r;
         (void) sandbox_ref(s); /* not in the macro, which names its argument several times */

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ typedef struct File {
 
 struct Registry {
         File *file; /* the mapping */
+        int fd;     /* owned: holds the lock; -EBADF: in memory */
 };
 
 Registry *registry_free(Registry *r) {
@@ -29,6 +31,7 @@ Registry *registry_free(Registry *r) {
                 return NULL;
         if (r->file)
                 (void) munmap(r->file, sizeof *r->file);
+        (void) fd_close(r->fd);
         free(r);
         return NULL;
 }
@@ -41,6 +44,8 @@ static int open_file(const char *path, int *ret) {
                 return -errno;
         if (!S_ISREG(st.st_mode))
                 return -EINVAL;
+        if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+                return errno == EWOULDBLOCK ? -EBUSY : -errno;
         /* all of it is there before it is mapped: a full disk later would be a signal, not an error */
         if (st.st_size != sizeof(File) && ftruncate(fd, 0) < 0)
                 return -errno;
@@ -53,17 +58,17 @@ static int open_file(const char *path, int *ret) {
 
 int registry_open(const char *path, Registry **ret) {
         _cleanup_(registry_freep) Registry *r = calloc(1, sizeof *r);
-        _cleanup_fd_ int fd = -EBADF;
 
         if (!r)
                 return -ENOMEM;
+        r->fd = -EBADF;
         if (path) {
-                int k = open_file(path, &fd);
+                int k = open_file(path, &r->fd);
                 if (k < 0)
                         return k;
         }
         void *p = mmap(
-                NULL, sizeof *r->file, PROT_READ | PROT_WRITE, path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, fd, 0);
+                NULL, sizeof *r->file, PROT_READ | PROT_WRITE, path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, r->fd, 0);
         if (p == MAP_FAILED)
                 return -errno;
         r->file = p;

@@ -25,7 +25,7 @@ typedef struct RegistryEntry {
 #define REGISTRY_ENDED 2U
 
 /* Opens or makes the file @path; NULL: in memory, for this process only. A file of another form is made anew.
- * Returns 0 or -errno. */
+ * Returns 0, -EBUSY (another process has it open) or another -errno. */
 int registry_open(const char *path, Registry **ret);
 Registry *registry_free(Registry *r);
 DEFINE_CLEANUP(Registry, registry_free);

@@ -308,6 +308,332 @@ def calls_that_fail():
     print(f"  {sum(1 for h in hits_of.values() if h)} of {len(INJECTED)} kinds were met, {sum(hits_of.values())} failures")
 
 
+@case
+def working_process_of_the_spawner():
+    """the spawner's working process is killed 12 times under load: no request goes wrong"""
+    base = main.settle()
+    loads = [Load(main) for _ in range(3)]
+    for l in loads:
+        l.start()
+    for i in range(12):
+        time.sleep(0.9 + (i * 37 % 11) / 50)  # at most ten within ten seconds are made good
+        os.kill(main.working(), signal.SIGKILL)
+        until(lambda: [p for p in children(main.supervisor) if is_spawner(p)], 5, "no other is started")
+    time.sleep(0.5)
+    for l in loads:
+        l.stopping = True
+    good, refused, broken = joined(loads)
+    expect(refused == 0 and broken == 0, f"{refused} refused, {broken} broken of {good}")
+    main.clean()
+    main.settle(base)
+    print(f"  {good} requests")
+
+
+@case
+def process_1_is_killed():
+    """process 1 of a sandbox is killed: its command is answered at once, nobody else notices"""
+    base = main.settle()
+    other = main.create()
+    times = []
+    for _ in range(10):
+        before = set(descendants(main.pid))
+        session = main.create({"pids_limit": 64})  # made now: its process 1 is the new one
+        mine = [p for p in descendants(main.pid) if p not in before and
+                open(f"/proc/{p}/cmdline", "rb").read().startswith(b"sandbox-init")]
+        answer = {}
+
+        def run():
+            answer["status"], answer["body"], _ = main.call("POST", f"/v1/sessions/{session}/exec", {"command": "sleep 60"})
+            answer["at"] = time.monotonic()
+
+        t = threading.Thread(target=run)
+        t.start()
+        time.sleep(0.2)
+        # of those that are new the one with a child is the sandbox with the command
+        victim = [p for p in mine if children(p)]
+        expect(len(victim) == 1, f"which is it? {mine}")
+        begin = time.monotonic()
+        os.kill(victim[0], signal.SIGKILL)
+        t.join(20)
+        expect("at" in answer, "the command is not answered")
+        times.append(answer["at"] - begin)
+        expect(answer["status"] in (200, 410), f"answer {answer}")
+        status, body, _ = main.call("GET", f"/v1/sessions/{session}")
+        expect(status == 410 and body["reason"] == "lost", f"{status} {body}")
+        expect(main.execute(other, "echo $((6*7))") == "42\n", "another session")
+    main.delete(other)
+    main.settle(base)
+    expect(max(times) < 3, f"answered after {max(times):.2f} s")
+    print(f"  answered after {sorted(times)[len(times) // 2] * 1000:.0f} ms, at most {max(times) * 1000:.0f} ms")
+
+
+@case
+def zygote_ends():
+    """the zygote is killed under load: what is being made is made by the next"""
+    base = main.settle()
+    loads = [Load(main) for _ in range(2)]
+    for l in loads:
+        l.start()
+    for _ in range(6):
+        time.sleep(0.4)
+        zygotes = [p for p in children(main.working())
+                   if open(f"/proc/{p}/cmdline", "rb").read().startswith(b"sandbox-init") and children(p)]
+        for p in zygotes:
+            os.kill(p, signal.SIGKILL)
+    for l in loads:
+        l.stopping = True
+    good, refused, broken = joined(loads)
+    expect(refused == 0 and broken == 0, f"{refused} refused, {broken} broken of {good}")
+    main.clean()
+    main.settle(base)
+
+
+@case
+def spawner_stops():
+    """the spawner's working process hangs for 3 s (SIGSTOP): creates from the pool go on, others wait; all is well after"""
+    base = main.settle()
+    working = main.working()
+    os.kill(working, signal.SIGSTOP)
+    try:
+        session = main.create()
+        expect(main.execute(session, "echo $((6*7))") == "42\n", "a command")
+        threading.Timer(3, os.kill, (working, signal.SIGCONT)).start()
+        begin = time.monotonic()
+        main.cycle({"pids_limit": 64})
+        took = time.monotonic() - begin
+    finally:
+        os.kill(working, signal.SIGCONT)
+    main.delete(session)
+    main.settle(base)
+    print(f"  a create on demand waited {took:.1f} s")
+
+
+@case
+def signals_without_end():
+    """stopped and continued 200 times under load: system calls are interrupted, no request fails"""
+    base = main.settle()
+    loads = [Load(main) for _ in range(2)]
+    for l in loads:
+        l.start()
+    for _ in range(200):
+        os.kill(main.pid, signal.SIGSTOP)
+        os.kill(main.pid, signal.SIGCONT)
+        time.sleep(0.01)
+    for l in loads:
+        l.stopping = True
+    good, refused, broken = joined(loads)
+    expect(refused == 0 and broken == 0, f"{refused} refused, {broken} broken of {good}")
+    main.clean()
+    main.settle(base)
+
+
+@case
+def clients_that_leave():
+    """60 clients leave in the middle of a command, half of them with a reset: the command goes on or ends, nothing stays"""
+    base = main.settle()
+    session = main.create()
+    body = json.dumps({"command": "sleep 0.3; echo done"}).encode()
+    head = (f"POST /v1/sessions/{session}/exec HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"Content-Length: {len(body)}\r\n\r\n").encode()
+    for i in range(60):
+        s = socket.create_connection(("127.0.0.1", main.port))
+        s.sendall(head + body)
+        time.sleep(0.01)
+        if i % 2:
+            s.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        s.close()
+    expect(main.execute(session, "echo $((6*7))") == "42\n", "the next command")
+    main.delete(session)
+    main.settle(base)
+
+
+@case
+def client_that_reads_slowly():
+    """a client reads a byte a second of 50 MB: the worker's memory stays bounded, others are served"""
+    base = main.settle()
+    session = main.create()
+
+    def rss():
+        with open(f"/proc/{main.pid}/status") as f:
+            return int(re.search(r"^VmRSS:\s*(\d+)", f.read(), re.M).group(1))
+
+    before = rss()
+    readers = []
+    for _ in range(5):
+        status, answer, _ = main.call("POST", f"/v1/sessions/{session}/exec",
+                                      {"command": "head -c 10000000 /dev/zero | tr '\\0' x", "background": True})
+        expect(status == 202, f"{status} {answer}")
+        s = socket.create_connection(("127.0.0.1", main.port))
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.sendall(f"GET /v1/sessions/{session}/execs/{answer['exec_id']}/output HTTP/1.1\r\nHost: x\r\n"
+                  "Accept: text/event-stream\r\n\r\n".encode())
+        readers.append(s)
+    end = time.monotonic() + 4
+    slowest = 0
+    while time.monotonic() < end:
+        for s in readers:
+            s.recv(1)
+        begin = time.monotonic()
+        main.cycle()
+        slowest = max(slowest, time.monotonic() - begin)
+        time.sleep(0.5)
+    grown = rss() - before
+    for s in readers:
+        s.close()
+    main.delete(session)
+    main.settle(base)
+    expect(grown < 16 * 1024, f"the worker has grown by {grown} KiB")
+    print(f"  grown by {grown} KiB, others waited at most {slowest * 1000:.0f} ms")
+
+
+@case
+def one_key_for_many():
+    """100 requests at once with one key make one session"""
+    base = main.settle()
+    answers = []
+
+    def ask():
+        status, answer, _ = main.call("POST", "/v1/sessions", {"key": "one", "pids_limit": 64})
+        answers.append((status, answer.get("session_id")))
+
+    threads = [threading.Thread(target=ask) for _ in range(100)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join(30)
+    expect(len(answers) == 100 and all(status in (200, 201) for status, _ in answers), f"{answers[:5]}")
+    expect(len({i for _, i in answers}) == 1, "more than one session")
+    main.delete(answers[0][1])
+    main.settle(base)
+
+
+@case
+def same_name_twice():
+    """a second worker with the name of one that runs ends with the reason, the first is untouched"""
+    session = main.create()
+    r = subprocess.run([f"{build}/src/daemon/sandboxd", "--standalone", "--worker", main.name, "--state", main.state,
+                        "--runtime", f"{work}/run-second", "--listen", f"127.0.0.1:{free_port()}"], capture_output=True,
+                       text=True, timeout=60)
+    expect(r.returncode != 0 and "runs already" in r.stderr, f"{r.returncode} {r.stderr}")
+    expect(main.execute(session, "echo $((6*7))") == "42\n", "a session of the first")
+    main.delete(session)
+
+
+@case
+def too_few_descriptors():
+    """more connections than descriptors: what is too much waits or is refused, without a busy loop, and all is well after"""
+    small = Worker(main.state, f"{main.name}-few", limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160)))
+    idle = []
+    try:
+        base = small.settle()
+        for _ in range(250):
+            s = socket.socket()
+            s.setblocking(False)
+            s.connect_ex(("127.0.0.1", small.port))
+            idle.append(s)
+        time.sleep(0.5)
+        before = cpu_seconds(small.pid)
+        time.sleep(3)
+        used = (cpu_seconds(small.pid) - before) / 3
+        for s in idle:
+            s.close()
+        took = until(small.works, 20, "does not work any more")
+        small.settle(base)
+        expect(used < 0.2, f"{used * 100:.0f} % of a processor")
+        print(f"  {used * 100:.0f} % of a processor meanwhile, well again after {took:.1f} s")
+    finally:
+        for s in idle:
+            s.close()
+        small.stop()
+
+
+@case
+def ten_times_too_many():
+    """ten times more creates than there is room for: 201, or at once a refusal with Retry-After"""
+    small = Worker(main.state, f"{main.name}-full", pool=5,
+                   limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000)))  # is enough for 16 sessions
+    try:
+        base = small.settle()
+        small.cycle()
+
+        def timed(out):
+            begin = time.monotonic()
+            status, answer, headers = small.call("POST", "/v1/sessions", {})
+            out.append((time.monotonic() - begin, status, headers.get("Retry-After"), answer))
+
+        alone = []
+        for _ in range(20):
+            timed(alone)
+            if alone[-1][1] == 201:
+                small.delete(alone[-1][3]["session_id"])
+                small.settle()
+        limit = small.call("GET", "/health")[1]["max_sessions"]
+        n = 10 * limit
+        expect(limit < 100, f"{limit} sessions")
+        answers = []
+        threads = [threading.Thread(target=timed, args=(answers,)) for _ in range(n)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(60)
+        made = sorted(a[0] for a in answers if a[1] == 201)
+        refused = sorted(a[0] for a in answers if a[1] in (429, 503))
+        expect(len(made) + len(refused) == n, f"{[a for a in answers if a[1] not in (201, 429, 503)][:3]}")
+        expect(all(a[2] for a in answers if a[1] != 201), "a refusal without Retry-After")
+        expect(len(made) <= limit, f"{len(made)} sessions where {limit} fit")
+        expect(refused[-1] < 5 and made[-1] < 5, f"answered after {refused[-1]:.1f} s, {made[-1]:.1f} s")
+        print(f"  {len(made)} made (at most {made[-1] * 1000:.0f} ms; alone {max(a[0] for a in alone) * 1000:.0f} ms), "
+              f"{len(refused)} refused (at most {refused[-1] * 1000:.0f} ms)")
+        small.clean()
+        small.settle(base)
+    finally:
+        small.stop()
+
+
+@case
+def many_at_once():
+    """300 creates at once, more than the spawner's socket takes: all are made"""
+    many = Worker(main.state, f"{main.name}-many", pool=5)
+    try:
+        answers = []
+
+        def ask():
+            begin = time.monotonic()
+            status, answer, _ = many.call("POST", "/v1/sessions", {}, 60)
+            answers.append((status, answer, time.monotonic() - begin))
+
+        threads = [threading.Thread(target=ask) for _ in range(300)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(90)
+        bad = [a for a in answers if a[0] != 201]
+        expect(not bad and len(answers) == 300, f"{len(bad)} not made: {bad[:2]}")
+        print(f"  the last after {max(a[2] for a in answers):.1f} s")
+        many.clean()
+    finally:
+        many.stop()
+
+
+@case
+def full_disk():
+    """no room for the state file: the worker serves, and says what will not be known"""
+    name = f"{main.name}-disk"
+    folder = f"{main.state}/{name}"
+    os.makedirs(folder, exist_ok=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], check=True)
+    try:
+        small = Worker(main.state, name)
+        try:
+            small.cycle()
+            expect("No space left" in small.log(), "the log does not say so")
+        finally:
+            small.stop()
+    finally:
+        subprocess.run(["umount", folder], check=True)
+        os.rmdir(folder)
+
+
 try:
     os.chmod(work, 0o755)
     shim = f"{build}/tests/faults/libfaults.so"

@@ -274,6 +274,30 @@ static void test_kills_that_do_not_fit_come_later(void **state) {
         }
 }
 
+static void test_room_after_too_many_requests(void **state) {
+        Fixture *f = *state;
+        Sandbox *s = NULL;
+        SpawnMessage m;
+        unsigned n = 0;
+
+        sync_up(f);
+        unsigned changes = f->n_changes;
+        int r;
+        while ((r = backend_start(f->backend, &spec, NULL, NULL, &s)) == 0 && n++ < 100000)
+                (void) sandbox_unref(s);
+        assert_int_equal(r, -EAGAIN);
+        run_ready(f->event);
+        assert_int_equal(f->n_changes, changes); /* not yet */
+        while (recv(f->spawner, &m, sizeof m, MSG_DONTWAIT) == sizeof m)
+                n--;
+        assert_int_equal(n, 0);
+        run_ready(f->event);
+        assert_int_equal(f->n_changes, changes + 1);
+        run_ready(f->event);
+        assert_int_equal(f->n_changes, changes + 1); /* once */
+        (void) start(f, 0);
+}
+
 static void test_cookies_of_two_workers_differ(void **state) {
         Fixture *f = *state;
 
@@ -323,6 +347,7 @@ int main(void) {
                 TEST(test_the_end_of_another_tenant),
                 TEST(test_killed_before_it_is_there),
                 TEST(test_kills_that_do_not_fit_come_later),
+                TEST(test_room_after_too_many_requests),
                 TEST(test_cookies_of_two_workers_differ),
                 TEST(test_the_only_connection_is_lost),
         };
