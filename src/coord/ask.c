@@ -137,7 +137,7 @@ static void ask_next(Ask *a) {
 }
 
 /* Takes @n questions from this second's. */
-static bool may_ask(Coordinator *c, size_t n) {
+bool ask_is_allowed(Coordinator *c, size_t n) {
         usec_t second = clock_monotonic() / USEC_PER_SEC;
 
         if (c->questions_second != second) {
@@ -193,7 +193,7 @@ int ask_workers(Coordinator *c, const char *id, const HttpRequest *r, AskDone *d
         int k = keep_sender(a, r);
         if (k >= 0)
                 k = list_workers(a);
-        if (k >= 0 && !may_ask(c, a->n_workers))
+        if (k >= 0 && !ask_is_allowed(c, a->n_workers))
                 k = -EAGAIN;
         if (k >= 0)
                 k = sd_event_add_defer(c->event, &a->end, on_end, a);

@@ -14,5 +14,7 @@ typedef void AskDone(Ask *a, int result, const char *reason, void *userdata);
 
 /* As @r's sender, where workers look at that. Returns 0, -EAGAIN (too many questions) or -ENOMEM. */
 int ask_workers(Coordinator *c, const char *id, const HttpRequest *r, AskDone *done, void *userdata, Ask **ret);
+/* May @n workers be asked for something that is not known here? Counts it. */
+bool ask_is_allowed(Coordinator *c, size_t n);
 Ask *ask_free(Ask *a);
 DEFINE_CLEANUP(Ask, ask_free);

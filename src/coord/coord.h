@@ -104,4 +104,5 @@ bool coord_store_is_settled(const Coordinator *c);
 extern const HttpRoute coord_routes[];
 
 HttpHandler coord_health, coord_metrics, coord_worker_list, coord_worker_drain, coord_worker_undrain;
+HttpHandler coord_snapshot_list, coord_snapshot, coord_image_list;
 HttpHandler coord_session_create, coord_session_list, coord_session, coord_session_proxy;

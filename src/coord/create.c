@@ -8,6 +8,7 @@
 #include "coord/quota.h"
 #include "coord/record.h"
 #include "coord/revoke.h"
+#include "coord/spread.h"
 #include "spec/create.h"
 
 #define TARGET "/v1/sessions"
@@ -24,6 +25,7 @@ static Create *create_free(Create *x) {
         recording_detach(x->recording);
         create_release(x);
         quota_release(x);
+        x->spread = spread_free(x->spread);
         job_done(&x->job);
         json_decref(x->spec);
         free(x->owner);
@@ -152,6 +154,8 @@ static bool take_pinned(Create *x) {
 static bool is_last(const Create *x) {
         if (x->waiting)
                 return true;
+        if (x->snapshot_id[0])
+                return !x->patient_body;
         return !x->patient_body && (x->n_tried == CREATE_TRIES_MAX || x->n_tried >= fleet_n_ready(x->job.coord->fleet));
 }
 
@@ -240,13 +244,49 @@ static bool wait_for_worker(Create *x) {
                sd_event_source_set_enabled(x->timer, SD_EVENT_ONESHOT) >= 0;
 }
 
+/* --- a session out of a snapshot --- */
+
+static void on_snapshot(Spread *spread, Call *c, int result, void *userdata) {
+        Create *x = userdata;
+        Error error = { 0 };
+
+        (void) spread;
+        if (c && call_status(c) == 200 && c->worker)
+                memcpy(x->snapshot_worker, c->worker->id, sizeof x->snapshot_worker);
+        else if (result == -EAGAIN) {
+                result = error_set_field(&error, ERROR_WORKER_LOST, "image", NULL,
+                        "Not all workers can be asked for this snapshot now.");
+                error.retry_after = 1;
+        } else
+                result = error_set_field(
+                        &error, ERROR_INVALID_VALUE, "image", NULL, "There is no snapshot \"%s\".", x->snapshot_id);
+        x->spread = spread_free(x->spread);
+        if (x->snapshot_worker[0])
+                create_try(x);
+        else
+                create_fail(x, &error, result);
+}
+
+/* A snapshot lies at one worker, and only that can make a session of it. Returns 1 when it is being looked for. */
+static int find_snapshot(Create *x) {
+        char target[sizeof "/v1/snapshots/" + ID_MAX];
+
+        if (!x->snapshot_id[0] || x->snapshot_worker[0])
+                return 0;
+        (void) snprintf(target, sizeof target, "/v1/snapshots/%s", x->snapshot_id);
+        int r = spread_start(x->job.coord, x->request, "GET", target, on_snapshot, x, &x->spread);
+        return r < 0 ? r : 1;
+}
+
 void create_try(Create *x) {
         Fleet *fleet = x->job.coord->fleet;
         Worker *tried[CREATE_TRIES_MAX] = { 0 }, *w = x->pinned;
         Error error = { 0 };
         size_t n = 0;
 
-        int r = w ? 0 : quota_reserve(x, &error); /* what is there already has its place */
+        int r = w ? 0 : find_snapshot(x);
+        if (r == 0 && !w)
+                r = quota_reserve(x, &error); /* what is there already has its place */
         if (r < 0)
                 create_fail(x, &error, r);
         if (r != 0)
@@ -258,7 +298,11 @@ void create_try(Create *x) {
         }
         x->is_pinned = w != NULL;
         x->pinned = NULL;
-        if (!w && x->n_tried < CREATE_TRIES_MAX)
+        if (!w && x->snapshot_id[0]) {
+                w = x->n_tried == 0 || (x->patient_body && !x->waiting) ? fleet_find(fleet, x->snapshot_worker) : NULL;
+                w = w && worker_is_reachable(w) ? w : NULL;
+                x->waiting = x->n_tried > 0;
+        } else if (!w && x->n_tried < CREATE_TRIES_MAX)
                 w = fleet_choose(fleet, tried, n);
         if (!w && n > 0 && x->patient_body && !x->waiting) {
                 /* all are full: the client waits at the best of them */
@@ -309,6 +353,9 @@ static int read_spec(Create *x, Error *error) {
         const char *key = json_string_value(json_object_get(x->spec, "key"));
         if (key && key_is_valid(key))
                 x->key = key;
+        const char *image = json_string_value(json_object_get(x->spec, "image"));
+        if (image && strncmp(image, "snapshot:", 9) == 0 && id_is_valid(image + 9))
+                (void) snprintf(x->snapshot_id, sizeof x->snapshot_id, "%s", image + 9);
         x->wait = json_number_value(json_object_get(x->spec, "wait"));
         x->wait = x->wait > 0 && x->wait <= WAIT_MAX / (double) USEC_PER_SEC ? x->wait : 0;
         return x->wait > 0 ? remake_body(x) : 0;

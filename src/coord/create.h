@@ -36,6 +36,8 @@ typedef struct Create {
         char id[UUID_TEXT_MAX]; /* of the session that the attempt makes, if it does */
         usec_t started;
         sd_event_source *timer;
+        struct Spread *spread; /* that finds the worker with the snapshot that the session is to be made of */
+        char snapshot_id[ID_MAX + 1], snapshot_worker[ID_MAX + 1]; /* or "" */
         bool reserved; /* a place among the sessions of its owner: quota.c */
 
         /* create-key.c */

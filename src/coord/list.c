@@ -13,13 +13,23 @@
 #define QUERY_MAX 4096U
 #define PATIENCE_USEC (3 * USEC_PER_SEC)
 
-/* The sessions of all workers, one worker after the other in the order of their ids: a page ends where it is full, and
- * the token of the next says at which worker and where there. */
+typedef struct ListKind {
+        const char *target, *member;
+        bool whole; /* the workers' lists have no pages, and several may have the same: by name it is told once */
+} ListKind;
+
+static const ListKind sessions_kind = { "/v1/sessions", "sessions", false },
+                      snapshots_kind = { "/v1/snapshots", "snapshots", false },
+                      images_kind = { "/v1/images", "images", true };
+
+/* What all workers have, one worker after the other in the order of their ids: a page ends where it is full, and the
+ * token of the next says at which worker and where there. */
 typedef struct List {
         Job job;
+        const ListKind *kind;
         HttpRequest *request;
         Call *call;
-        json_t *sessions, *missing; /* owned: what is there, and the workers that did not tell */
+        json_t *items, *missing; /* owned: what is there, and the workers that did not tell */
         uint64_t limit;
         char worker_id[ID_MAX + 1]; /* that is asked, or was asked last */
         char token[64];             /* of its page, or "" */
@@ -33,7 +43,7 @@ static List *list_free(List *l) {
                 return NULL;
         l->call = call_free(l->call);
         job_done(&l->job);
-        json_decref(l->sessions);
+        json_decref(l->items);
         json_decref(l->missing);
         free(l);
         return NULL;
@@ -54,7 +64,7 @@ static void fail(List *l, Error *error, int result) {
 /* @next: token, or "". */
 static void finish(List *l, const char *next) {
         HttpRequest *r = l->request;
-        json_t *answer = json_pack("{sO}", "sessions", l->sessions);
+        json_t *answer = json_pack("{sO}", l->kind->member, l->items);
 
         if (answer && next[0])
                 (void) json_object_set_new(answer, "next", json_string(next));
@@ -85,7 +95,7 @@ static void go_on(List *l) {
                 finish(l, "");
                 return;
         }
-        if (json_array_size(l->sessions) >= l->limit) {
+        if (!l->kind->whole && json_array_size(l->items) >= l->limit) {
                 (void) snprintf(token, sizeof token, "%s.", w->id);
                 finish(l, token);
                 return;
@@ -97,6 +107,28 @@ static void go_on(List *l) {
 static void miss(List *l) {
         (void) json_array_append_new(l->missing, json_string(l->worker_id));
         go_on(l);
+}
+
+/* Adds those that are not there yet, and to all who has them. */
+static void merge(List *l, json_t *items) {
+        json_t *item, *there, *found;
+        size_t i, k;
+
+        json_array_foreach(items, i, item) {
+                const char *name = json_string_value(json_object_get(item, "name"));
+                found = NULL;
+                json_array_foreach(l->items, k, there) {
+                        const char *other = json_string_value(json_object_get(there, "name"));
+                        if (name && other && strcmp(name, other) == 0)
+                                found = there;
+                }
+                if (!name || (!found && (json_array_size(l->items) >= LIMIT_MAX ||
+                                                json_object_set_new(item, "workers", json_array()) < 0)))
+                        continue;
+                if (!found && json_array_append(l->items, found = item) < 0)
+                        return;
+                (void) json_array_append_new(json_object_get(found, "workers"), json_string(l->worker_id));
+        }
 }
 
 static void on_page(Call *call, int result, void *userdata) {
@@ -117,12 +149,15 @@ static void on_page(Call *call, int result, void *userdata) {
         if (result < 0)
                 worker_doubt(call->worker);
         l->call = call_free(call);
-        json_t *sessions = json_object_get(page, "sessions");
-        if (status != 200 || !json_is_array(sessions)) {
+        json_t *items = json_object_get(page, l->kind->member);
+        if (status != 200 || !json_is_array(items)) {
                 miss(l);
                 return;
         }
-        (void) json_array_extend(l->sessions, sessions);
+        if (l->kind->whole)
+                merge(l, items);
+        else
+                (void) json_array_extend(l->items, items);
         const char *next = json_string_value(json_object_get(page, "next"));
         if (next && strlen(next) < sizeof l->token) {
                 char token[sizeof l->worker_id + sizeof l->token];
@@ -134,12 +169,12 @@ static void on_page(Call *call, int result, void *userdata) {
 }
 
 static void ask(List *l, Worker *w) {
-        uint64_t left = l->limit - json_array_size(l->sessions);
+        uint64_t left = l->kind->whole ? LIMIT_MAX : l->limit - json_array_size(l->items);
         Error error = { 0 };
 
         memcpy(l->worker_id, w->id, sizeof l->worker_id);
-        (void) snprintf(l->target, sizeof l->target, "/v1/sessions?limit=%llu%s%s%s%s", (unsigned long long) left,
-                l->token[0] ? "&next=" : "", l->token, l->query[0] ? "&" : "", l->query);
+        (void) snprintf(l->target, sizeof l->target, "%s?limit=%llu%s%s%s%s", l->kind->target,
+                (unsigned long long) left, l->token[0] ? "&next=" : "", l->token, l->query[0] ? "&" : "", l->query);
         int r = worker_is_reachable(w) ? outgoing_make(&l->head, l->job.coord, l->request, w, &error) : -EHOSTUNREACH;
         CallRequest q = {
                 .method = "GET",
@@ -207,7 +242,7 @@ static int read_request(List *l, Error *error) {
         return r >= 0 && next ? take_next(l, next, error) : r;
 }
 
-void coord_session_list(HttpRequest *r, void *userdata) {
+static void list(HttpRequest *r, Coordinator *c, const ListKind *kind) {
         Error error = { 0 };
         List *l = calloc(1, sizeof *l);
 
@@ -216,10 +251,11 @@ void coord_session_list(HttpRequest *r, void *userdata) {
                 return;
         }
         l->request = r;
-        job_begin(userdata, &l->job, NULL);
-        l->sessions = json_array();
+        l->kind = kind;
+        job_begin(c, &l->job, NULL);
+        l->items = json_array();
         l->missing = json_array();
-        int k = l->sessions && l->missing ? read_request(l, &error) : -ENOMEM;
+        int k = l->items && l->missing ? read_request(l, &error) : -ENOMEM;
         if (k < 0) {
                 fail(l, &error, k);
                 return;
@@ -230,4 +266,16 @@ void coord_session_list(HttpRequest *r, void *userdata) {
                 ask(l, w);
         else
                 go_on(l);
+}
+
+void coord_session_list(HttpRequest *r, void *userdata) {
+        list(r, userdata, &sessions_kind);
+}
+
+void coord_snapshot_list(HttpRequest *r, void *userdata) {
+        list(r, userdata, &snapshots_kind);
+}
+
+void coord_image_list(HttpRequest *r, void *userdata) {
+        list(r, userdata, &images_kind);
 }

@@ -30,6 +30,8 @@ class Worker:
         self.fleet, self.name, self.port, self.most = fleet, name, port, most
         self.token = str(uuid.uuid4())
         self.sessions = {}
+        self.snapshots = {}
+        self.images = ["base"]
         self.revoked = set()
         self.requests = []
         self.faults = {}
@@ -162,6 +164,10 @@ class Worker:
             return self.create(request)
         if request.path == "/v1/sessions":
             return 200, {"sessions": [self.describe(s) for s in self.sessions.values()]}, ()
+        if request.path == "/v1/images":
+            return 200, {"images": [{"name": name} for name in self.images]}, ()
+        if parts[:2] == ["v1", "snapshots"]:
+            return self.snapshot(request, parts)
         if parts[:2] == ["v1", "workers"] and parts[-1] == "fence":
             for given in json.loads(request.body)["sessions"]:
                 self.sessions.pop(given, None)
@@ -182,12 +188,26 @@ class Worker:
                 return 200, {**self.describe(s), "attached": True}, ()
         if len(self.sessions) >= self.most or self.status != "healthy":
             return 503, {"title": "No capacity", "status": 503}, (("Retry-After", "1"),)
+        image = spec.get("image", "base")
+        if image.startswith("snapshot:") and image[9:] not in self.snapshots:
+            return 422, {"title": "Value out of range", "status": 422, "field": "image"}, ()
         given = request.get("X-Sandboxd-Session") or str(uuid.uuid4())
         if given in self.revoked:
             return 410, {"title": "Session ended", "status": 410, "reason": "deleted"}, ()
         self.sessions[given] = {"id": given, "key": key, "owner": owner}
         return 201, self.describe(self.sessions[given]), (("Location", f"/v1/sessions/{given}"),
                                                          ("X-Sandboxd-Load", f"5 5 {len(self.sessions)} {self.most}"))
+
+    def snapshot(self, request, parts):
+        listed = [{"snapshot_id": s, "worker_id": self.name} for s in sorted(self.snapshots)]
+        if len(parts) == 2:
+            return 200, {"snapshots": listed}, ()
+        if parts[2] not in self.snapshots:
+            return 404, {"title": "Not found", "status": 404}, ()
+        if request.method == "DELETE":
+            del self.snapshots[parts[2]]
+            return 204, None, ()
+        return 200, {"snapshot_id": parts[2], "worker_id": self.name}, ()
 
     def session(self, request, parts):
         known = self.sessions.get(parts[2])
@@ -203,6 +223,10 @@ class Worker:
             return 204, None, ()
         if len(parts) == 3:
             return 200, self.describe(known), ()
+        if parts[3] == "snapshots":
+            made = str(uuid.uuid4())
+            self.snapshots[made] = parts[2]
+            return 201, {"snapshot_id": made, "worker_id": self.name}, (("Location", f"/v1/snapshots/{made}"),)
         return 200, {"path": request.target, "method": request.method, "length": len(request.body),
                      "headers": request.headers, "worker": self.name}, ()
 
