@@ -219,6 +219,27 @@ static void learn(Exchange *x, unsigned status, const char *bytes, size_t length
         json_decref(j);
 }
 
+/* New sessions of the same worker, out of one that is there. */
+static void learn_fork(Exchange *x, unsigned status, const char *bytes, size_t length) {
+        const char *target = http_request_target(x->request), *end = strchrnul(target, '?');
+        Coordinator *c = x->job.coord;
+        KnownSession *k;
+        json_t *item;
+        size_t i;
+
+        if (status != 201 || end - target < 5 || memcmp(end - 5, "/fork", 5) != 0)
+                return;
+        json_t *j = json_loadb(bytes ? bytes : "", length, JSON_REJECT_DUPLICATES, NULL);
+        json_array_foreach(json_object_get(j, "sessions"), i, item) {
+                if (learn_session(c, x->worker, http_request_owner(x->request), item, &k) < 0)
+                        continue;
+                _cleanup_free_ char *text = json_dumps(item, JSON_COMPACT);
+                if (text)
+                        (void) record_put(c, k, text, NULL, NULL);
+        }
+        json_decref(j);
+}
+
 static void answer_whole(Exchange *x) {
         HttpRequest *r = x->request;
         unsigned status = fetch_status(x->fetch);
@@ -227,6 +248,7 @@ static void answer_whole(Exchange *x) {
 
         copy_headers(x);
         learn(x, status, bytes, length);
+        learn_fork(x, status, bytes, length);
         (void) exchange_free(x);
         if (length == 0) {
                 free(bytes);

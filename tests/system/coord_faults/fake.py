@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Workers that are none: they speak HTTP as a worker does, and go wrong when they are told to."""
 import asyncio
+import itertools
 import json
 import threading
 import time
@@ -163,7 +164,7 @@ class Worker:
         if request.path == "/v1/sessions" and request.method == "POST":
             return self.create(request)
         if request.path == "/v1/sessions":
-            return 200, {"sessions": [self.describe(s) for s in self.sessions.values()]}, ()
+            return self.list(request)
         if request.path == "/v1/images":
             return 200, {"images": [{"name": name} for name in self.images]}, ()
         if parts[:2] == ["v1", "snapshots"]:
@@ -179,6 +180,13 @@ class Worker:
         if parts[:2] == ["v1", "sessions"] and len(parts) >= 3:
             return self.session(request, parts)
         return 404, {"title": "Not found", "status": 404}, ()
+
+    def list(self, request):
+        arguments = dict(a.split("=", 1) for a in request.query.split("&") if "=" in a)
+        start, limit = int(arguments.get("next", 0)), int(arguments.get("limit", 100))
+        page = [self.describe(s) for s in itertools.islice(self.sessions.values(), start, start + limit)]
+        more = {"next": str(start + limit)} if start + limit < len(self.sessions) else {}
+        return 200, {"sessions": page, **more}, ()
 
     def create(self, request):
         spec = json.loads(request.body or b"{}")

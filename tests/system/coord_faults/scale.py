@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""How much of it one coordinator carries, and what that costs."""
+import os
+import resource
+import time
+import uuid
+
+from .driver import case, check, until
+from .redis import Redis, connected
+
+
+def raise_limit(n):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, n)), hard))
+    return min(hard, n)
+
+
+def peak_kib(c):
+    if c.memory_kib() == 0:
+        return 0  # says nothing
+    with open(f"/proc/{c.process.pid}/status", encoding="ascii") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmHWM:"))
+
+
+def cpu_seconds(c):
+    with open(f"/proc/{c.process.pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@case("10,000 sessions and 1,000 streams in 64 MiB")
+def memory(lab):
+    raise_limit(6000)
+    redis = Redis(lab).start()
+    workers = [lab.worker(f"w{i}", most=100000) for i in range(2)]
+    for w in workers:
+        for _ in range(5000):
+            session = str(uuid.uuid4())
+            w.sessions[session] = {"id": session, "key": None, "owner": None}
+    c = lab.coordinator(workers, redis.settings)
+    until(30, lambda: connected(c) and b"sessions_known 10000" in c.request("GET", "/metrics").body, "all are known")
+    until(30, lambda: int(redis.cli("DBSIZE")) >= 10000, "all are in Redis")
+
+    async def silent(worker, request, reader, writer):
+        writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n")
+        await writer.drain()
+        await reader.read()
+        return True
+
+    ids = [session for w in workers for session in w.sessions]
+    for w in workers:
+        w.faults["GET", "/v1/sessions/"] = silent
+    streams = [c.raw(f"GET /v1/sessions/{ids[i * 10]}/watch HTTP/1.1\r\nHost: x\r\n\r\n".encode(), 60)
+               for i in range(1000)]
+    for s in streams:
+        data = b""
+        while b"hello" not in data:
+            piece = s.recv(1000)
+            check(piece, "nothing comes")
+            data += piece
+    peak = peak_kib(c)
+    print(f"  {peak} KiB at most", flush=True)
+    check(peak < 64 * 1024, f"{peak} KiB")
+    for s in streams:
+        s.close()
+
+
+@case("1,000 workers: polled with less than a tenth of a processor, and used evenly")
+def many_workers(lab):
+    raise_limit(6000)
+    workers = [lab.worker(f"w{i}") for i in range(1000)]
+    c = lab.coordinator(workers)
+    until(60, lambda: c.health()["status"] == "healthy", "all are there")
+    before, start = cpu_seconds(c), time.monotonic()
+    time.sleep(6)
+    share = (cpu_seconds(c) - before) / (time.monotonic() - start)
+    polls = sum(w.n_health for w in workers)
+    print(f"  {share * 100:.1f} % of a processor, {polls} polls", flush=True)
+    check(polls > 2000, "they are not polled")
+    if c.memory_kib():  # the sanitizers cost more
+        check(share < 0.1, f"{share * 100:.1f} % of a processor")
+    start = time.monotonic()
+    for _ in range(2000):
+        c.create()
+    counts = [len(w.sessions) for w in workers]
+    check(sum(counts) == 2000, "sessions are lost")
+    # two random choices: nobody has many more than a share of two
+    check(max(counts) <= 8, f"at most {max(counts)}")
