@@ -16,8 +16,6 @@
 
 #define DROPIN_MAX 4096U
 
-extern char **environ;
-
 bool worker_name_is_valid(const char *name) {
         return id_is_valid(name) && strlen(name) <= WORKER_NAME_MAX && name[0] != '-' && strcmp(name, "images") != 0;
 }

@@ -30,8 +30,15 @@ static int check_key(
                                 key ? "This key is not known here."
                                     : "Give a key: \"Authorization: Bearer KEY\" or \"X-API-Key: KEY\".");
                 *ret_coordinator = is_coordinator(c, found);
-                if (!*ret_coordinator)
+                if (!*ret_coordinator) {
+                        /* to pass over it would give everything that comes by this key to everybody behind it */
+                        if (stated && strcmp(stated, found->name) != 0)
+                                return error_set(error, ERROR_FORBIDDEN,
+                                        "The key %s may not speak for others: name it in [Auth] Coordinators= of this "
+                                        "worker if it is a coordinator's.",
+                                        found->name);
                         name = found->name;
+                }
         }
         if (!api_keys_are_needed(&c->keys) && !c->allow_anonymous) {
                 int k = http_request_check_anonymous(r, error);

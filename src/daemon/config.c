@@ -157,7 +157,7 @@ static const ConfSetting settings[] = {
           .list = true, .secret = true, .fallback = "",
           .expected = "NAME:SHA256, separated by spaces",
           .description = "API keys, each a name and the SHA-256 of the key; without any, nobody needs a key" },
-        { "Auth", "Coordinators", NULL, parse_names, MEMBER(coordinators),
+        { "Auth", "Coordinators", "COORDINATORS", parse_names, MEMBER(coordinators),
           .fallback = "",
           .expected = "names of keys, separated by spaces",
           .description = "Keys of coordinators, which say for which other key they speak" },

@@ -17,13 +17,14 @@
 
 /* Keeps one line of the head. Returns 0 or -errno. */
 static int keep_header(Fetch *f, const char *line, size_t size) {
-        const char *colon = memchr(line, ':', size), *value = colon + 1, *end = line + size;
+        const char *colon = memchr(line, ':', size), *end = line + size;
 
         if (!colon || colon == line || f->n_headers == FETCH_HEADERS_MAX)
                 return -EPROTO;
         for (const char *p = line; p < colon; p++)
                 if (!*p || !strchr(TOKEN_CHARS, *p))
                         return -EPROTO;
+        const char *value = colon + 1;
         while (value < end && (*value == ' ' || *value == '\t'))
                 value++;
         while (end > value && (end[-1] == ' ' || end[-1] == '\t'))

@@ -15,8 +15,6 @@
 
 #define LAYOUT "layout"
 
-extern char **environ;
-
 /* Its configuration, keys and proxies are the caller's; what it says goes to stderr. */
 static int run_skopeo(const char *from, const char *to) {
         const char *const argv[] = { "skopeo", "copy", "--quiet", from, to, NULL };

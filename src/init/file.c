@@ -91,7 +91,7 @@ int file_open_folder(int folder, char *path, bool make, bool *ret_made) {
         if (path[0] == '\0')
                 return -ENOENT;
         _cleanup_fd_ int fd = file_open(folder, path, O_PATH | O_DIRECTORY);
-        if (fd >= 0 || fd != -ENOENT || !make) {
+        if (fd != -ENOENT || !make) {
                 *ret_made = false;
                 return fd >= 0 ? take_fd(fd) : fd;
         }

@@ -158,7 +158,7 @@ static void note_base_counters(Native *n, Sandbox *s) {
 static int handle_created(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
         Sandbox *s = find_by_cookie(n, m->cookie);
 
-        if (!s || n_fds != 1 || m->slot >= n->n_slots || n->slots[m->slot]) {
+        if (!s || n_fds != 1 || m->slot >= n->n_slots || n->slots[m->slot] || m->generation == 0) {
                 if (s)
                         end_sandbox(s, -EBADMSG, "the spawner's answer is malformed");
                 return kill_slot(n, m->slot, m->generation);
@@ -187,7 +187,7 @@ static int adopt(Native *n, const SpawnMessage *m, int *fds, size_t n_fds) {
 
         memcpy(spec.image, m->image, sizeof spec.image);
         spec.image[sizeof spec.image - 1] = '\0';
-        if (n->backend.heir.adopt && n_fds == 1 && m->slot < n->n_slots && !n->slots[m->slot])
+        if (n->backend.heir.adopt && n_fds == 1 && m->slot < n->n_slots && !n->slots[m->slot] && m->generation > 0)
                 s = sandbox_new(&n->backend, &spec, NULL, NULL);
         if (s) {
                 s->slot = m->slot;
@@ -389,9 +389,7 @@ static int connect_spawner(Native *n) {
 
         (void) snprintf(address.sun_path, sizeof address.sun_path, "%s", n->path);
         n->sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-        if (n->sock < 0)
-                r = -errno;
-        else if (connect(n->sock, (struct sockaddr *) &address, sizeof address) < 0)
+        if (n->sock < 0 || connect(n->sock, (struct sockaddr *) &address, sizeof address) < 0)
                 r = -errno;
         if (r == 0)
                 r = hello(n);

@@ -140,6 +140,9 @@ systemctl reload dbus
 step "another client"
 python3 /lab/system/dbus-client.py || fail "the client"
 
+step "attacks"
+python3 /lab/system/dbus-attack.py || fail "something did not hold"
+
 step "a command ends with its caller"
 timeout 1 busctl call $NAME "$path" org.sandboxd.Session1 Execute 'sa{sv}' 'sleep 1234' 0
 until_true 5 eval '! pgrep -f "sleep 1234" >/dev/null' || fail "it runs on"

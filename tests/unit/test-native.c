@@ -177,6 +177,21 @@ static void test_created_twice(void **state) {
         (void) close(second);
 }
 
+/* It would be taken for one that is not made yet, and could be made a second time in another slot. */
+static void test_created_without_a_generation(void **state) {
+        Fixture *f = *state;
+
+        sync_up(f);
+        uint64_t cookie = start(f, 0);
+        int init = created(f, cookie, 0, 0);
+        assert_kill(f, 0, 0);
+        assert_int_equal(f->owners[0].state, SANDBOX_ENDED);
+        (void) close(init);
+        init = created(f, cookie, 1, 5);
+        assert_kill(f, 1, 5);
+        (void) close(init);
+}
+
 static void test_answers_that_are_malformed(void **state) {
         int fds[2] = { STDERR_FILENO, STDERR_FILENO };
         Fixture *f = *state;
@@ -342,6 +357,7 @@ int main(void) {
                 TEST(test_it_ends_while_it_begins),
                 TEST(test_answers_that_nobody_asked_for),
                 TEST(test_created_twice),
+                TEST(test_created_without_a_generation),
                 TEST(test_answers_that_are_malformed),
                 TEST(test_a_slot_that_is_taken),
                 TEST(test_the_end_of_another_tenant),

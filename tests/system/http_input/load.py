@@ -23,7 +23,10 @@ def closed_by(connections, deadline, step=0.7, drip=None):
         for c in list(waiting):
             try:
                 if drip:
-                    c.sock.send(drip)
+                    try:
+                        c.sock.send(drip)
+                    except OSError:  # closed: what was said before that is read below
+                        pass
                 c.sock.setblocking(False)
                 try:
                     while (data := c.sock.recv(4096)):
