@@ -107,19 +107,46 @@ static void read_kernel(double kb[static KERNEL_PARTS]) {
         kb[VMALLOC] -= kb[KERNEL_STACK];
 }
 
-static void report_service(const Bench *b, pid_t spawner, pid_t zygote, const char *name) {
-        const pid_t pids[] = { b->worker, spawner, zygote };
+/* The worker, the spawner with what holds its descriptors, and the zygote: each the only child of the one before. */
+typedef struct Service {
+        pid_t pids[6];
+        unsigned n;
+} Service;
+
+static bool is_zygote(pid_t pid) {
+        char path[64], name[32] = "";
+
+        (void) snprintf(path, sizeof path, "/proc/%d/comm", (int) pid);
+        FILE *f = fopen(path, "re");
+        if (!f || !fgets(name, sizeof name, f))
+                name[0] = '\0';
+        if (f)
+                (void) fclose(f);
+        return strcmp(name, "sandbox-init\n") == 0;
+}
+
+static void find_service(const Bench *b, Service *ret) {
+        *ret = (Service){ .pids = { b->worker }, .n = 1 };
+        while (!is_zygote(ret->pids[ret->n - 1])) {
+                if (ret->n == ELEMENTSOF(ret->pids) ||
+                        for_children(ret->pids[ret->n - 1], take_pid, &ret->pids[ret->n]) != 1)
+                        errx(EXIT_FAILURE, "process %d is not a worker with a spawner and a zygote", (int) b->worker);
+                ret->n++;
+        }
+}
+
+static void report_service(const Service *s, const char *name) {
         double pss = 0, rss = 0;
         char label[64];
 
-        for (size_t i = 0; i < ELEMENTSOF(pids); i++) {
-                double kb = process_kb(pids[i], "smaps_rollup", "Pss");
+        for (unsigned i = 0; i < s->n; i++) {
+                double kb = process_kb(s->pids[i], "smaps_rollup", "Pss");
                 if (kb < 0) {
-                        warnx("the memory of process %d cannot be read: this needs root", (int) pids[i]);
+                        warnx("the memory of process %d cannot be read: this needs root", (int) s->pids[i]);
                         return;
                 }
                 pss += kb;
-                rss += process_kb(pids[i], "smaps_rollup", "Rss");
+                rss += process_kb(s->pids[i], "smaps_rollup", "Rss");
         }
         (void) snprintf(label, sizeof label, "worker + spawner + zygote, Pss, %s", name);
         report_value(label, pss, "kB", 16384);
@@ -145,19 +172,17 @@ static void measure_kernel(Bench *b, Herd *h, Sample kb[static KERNEL_PARTS]) {
 
 void part_memory(Bench *b) {
         Sample kb[KERNEL_PARTS] = { 0 }, pss = { 0 };
-        pid_t spawner = 0, zygote = 0;
         char label[64];
         Herd herd = { 0 };
         double sum = 0;
+        Service service;
 
-        if (for_children(b->worker, take_pid, &spawner) != 1 || for_children(spawner, take_pid, &zygote) != 1)
-                errx(EXIT_FAILURE, "process %d is not a worker with a spawner and a zygote", (int) b->worker);
-
+        find_service(b, &service);
         (void) printf("\nmemory, %u sandboxes\n", b->sessions);
         pool_wait(&b->client);
-        report_service(b, spawner, zygote, "idle");
+        report_service(&service, "idle");
         measure_kernel(b, &herd, kb);
-        (void) for_children(zygote, add_pss, &pss);
+        (void) for_children(service.pids[service.n - 1], add_pss, &pss);
 
         if (pss.n > 0)
                 report_value("a sandbox, Pss of its process 1", sample_quantile(&pss, 0.5), "kB", 60);
@@ -172,7 +197,7 @@ void part_memory(Bench *b) {
         report_value("a sandbox, kernel: sum", sum, "kB", 0);
         if (pss.n > 0)
                 report_value("a sandbox, all", sum + sample_quantile(&pss, 0.5), "kB", 400);
-        report_service(b, spawner, zygote, "with them");
+        report_service(&service, "with them");
         herd_free(b, &herd);
         sample_clear(&pss);
 }
