@@ -389,8 +389,9 @@ static void test_server_that_dies_and_comes_back(void **state) {
         redis_fixture_start_server(f, NULL);
         redis_fixture_wait(f, true);
         assert_int_equal(put(f, "x", "y", LONG_USEC).result, 0);
-        assert_int_equal(f->n_away, 1);
-        assert_int_equal(f->n_ready, 2);
+        /* each time once; a busy machine may stall the server for long enough to be away again */
+        assert_true(f->n_away >= 1);
+        assert_int_equal(f->n_ready, f->n_away + 1);
 }
 
 static void test_nobody_waits_longer_for_a_slow_server(void **state) {
