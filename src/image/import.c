@@ -18,6 +18,7 @@
 #include "image/generation.h"
 #include "image/report.h"
 
+#define NUMBERS_BEGIN 1767225600U /* 2026-01-01, in seconds since 1970 */
 #define RESULT_MAX (IMAGE_CONFIG_MAX + IMAGE_REFERENCE_MAX + 128)
 
 /* An import under way. */
@@ -227,6 +228,9 @@ static int publish(Import *i, usec_t start) {
                         i->options->images, folder);
         if (r < 0)
                 return r;
+        /* after a removal the folder of before does not come again: workers take a folder for what it was */
+        if (i->target.newest == 0)
+                i->target.newest = (unsigned) (clock_realtime() / (USEC_PER_SEC / 4) - UINT64_C(4) * NUMBERS_BEGIN);
         generations_take_over(&i->target, &i->work);
         r = generations_publish(&i->target);
         if (r < 0)

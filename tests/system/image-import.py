@@ -185,9 +185,14 @@ def an_index_of_platforms_is_gone_through():
 def importing_again_replaces_it():
     shutil.rmtree(IMAGES)
     os.mkdir(IMAGES)
-    for number in range(1, 4):
+    numbers = []
+    for number in range(3):
         good(archive(Oci([layer(entry(f"file{number}"))])))
-        assert os.readlink(IMAGES + "/test_3a1") == f"test_3a1-{number}" and f"file{number}" in tree("test_3a1")
+        numbers.append(int(os.readlink(IMAGES + "/test_3a1").removeprefix("test_3a1-")))
+        assert f"file{number}" in tree("test_3a1")
+    assert numbers == list(range(numbers[0], numbers[0] + 3)), numbers
+    # the one before stays for sandboxes that just begin
+    assert sorted(os.listdir(IMAGES)) == ["test_3a1", f"test_3a1-{numbers[1]}", f"test_3a1-{numbers[2]}"]
     status, out, err = run("rm", "test:1", owner=False)
     assert status == 0 and "removed" in out, err
     assert os.listdir(IMAGES) == []
