@@ -1,0 +1,107 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# lab: container
+# timeout: 240
+# Imported images in an installed worker: sessions by name, environment and folder, a pool of its own that follows the
+# image, importing again, removing one in use, and the lists.
+set -euo pipefail
+. /lab/system/lib.sh
+
+images=/var/lib/sandboxd/images
+work=$(mktemp -d)
+
+# make NAME FILE [WORDS]: an image of this machine's base, with the file /srv/app/which
+make() {
+    python3 -B - "$@" <<'PYTHON'
+import sys, subprocess
+sys.path.insert(0, "/lab/system")
+from image_archives import *
+name, path, which = sys.argv[1:4]
+rootfs = subprocess.run(["tar", "-C", "/var/lib/sandboxd/images/base/rootfs", "-c", "."], stdout=subprocess.PIPE, check=True).stdout
+write_tar(docker([rootfs, layer(folder("srv/app"), entry("srv/app/which", data=which.encode()),
+                                entry("srv/app/suid", data=b"x", mode=0o4755))],
+                 name=name, config={"Env": ["GREETING=hello " + which, "PATH=/opt/bin:/usr/bin:/bin"], "WorkingDir": "/srv/app"}), path)
+PYTHON
+}
+said() { run_in "$1" "$2" | jq -r .stdout; }
+
+step "before it is there"
+systemctl start sandboxd@worker1 || fail "the worker does not start"
+mkdir -p /etc/sandboxd/sandboxd.conf.d
+printf '[Pool "demo"]\nSize=2\nMinSize=1\nMaxSize=4\nWarm=python3\n' >/etc/sandboxd/sandboxd.conf.d/images.conf
+systemctl reload sandboxd@worker1
+size=$(health pool_size)
+body=$(curl -sS -H 'Content-Type: application/json' -d '{"image":"demo"}' "$WORKER_URL/v1/sessions")
+expect "422 image" "$(jq -r '"\(.status) \(.field)"' <<<"$body")"
+until_true 10 sh -c 'journalctl -q -b -u sandboxd@worker1 | grep -q "there is no image of this name"' || fail "nothing told of the missing image"
+
+step "import"
+make demo:latest "$work/one.tar" one
+sandboxctl image import "$work/one.tar"
+expect sandboxd-box "$(stat -c %U $images/demo_3alatest/rootfs >/dev/null; awk -F: '$1 == "sandboxd-box" { print $1 }' /etc/subuid)"
+expect "$(stat -c %u $images/base/rootfs)" "$(stat -c %u $images/demo_3alatest/rootfs/srv/app/which)" "owner"
+expect 755 "$(stat -c %a $images/demo_3alatest/rootfs/srv/app/suid)" "set-id bits"
+# without a word to the worker: its pool is filled
+until_true 60 sh -c "[ \"\$(curl -sS $WORKER_URL/health | jq '.pool_size == $size + 2 and .pool_ready == .pool_size')\" = true ]" ||
+    fail "the pool is not filled: $(get /health)"
+expect healthy "$(health status)"
+
+step "a session of it"
+one=$(post /v1/sessions '{"image":"demo"}')
+expect true "$(jq .from_pool <<<"$one")" "from the pool:"
+id=$(jq -r .session_id <<<"$one")
+expect "/srv/app one hello one" "$(said "$id" 'echo $(pwd) $(cat which) $GREETING')"
+expect "uid=1000(sandboxuser) gid=1000(sandboxuser) groups=1000(sandboxuser)" "$(said "$id" id)"
+expect "/opt/bin:/usr/bin:/bin" "$(said "$id" 'echo $PATH')"
+expect "/tmp" "$(post "/v1/sessions/$id/exec" '{"command":"pwd","cwd":"/tmp"}' | jq -r '.stdout | rtrimstr("\n")')"
+run_in "$id" 'echo x >/srv/app/which' | jq -e '.exit_code != 0' >/dev/null || fail "the image can be written"
+# the interpreter that waited has the image's environment and folder
+context=$(post "/v1/sessions/$id/contexts" '{"language":"python"}' | jq -r '.context_id // .id')
+expect "/srv/app hello one" "$(post "/v1/sessions/$id/contexts/$context/run" '{"code":"import os\nprint(os.getcwd(), os.environ[\"GREETING\"])"}' | jq -r '.stdout | rtrimstr("\n")')"
+other=$(create '{"image":"docker.io/library/demo:latest","env":{"GREETING":"mine","MORE":"1"}}')
+expect "mine 1 /opt/bin:/usr/bin:/bin" "$(said "$other" 'echo $GREETING $MORE $PATH')"
+expect "" "$(said "$(create)" 'echo $GREETING')"
+
+step "the lists"
+get /v1/images | jq -e '[.images[].name] == ["base", "demo:latest"] and .images[1].cwd == "/srv/app" and .images[1].files > 100
+    and (.images[1].digest | startswith("sha256:")) and .images[0].size > 1000000' >/dev/null || fail "$(get /v1/images)"
+expect "base demo:latest" "$(sandboxctl image list -q | tr '\n' ' ' | sed 's/ $//')"
+sandboxctl image show demo | grep -qx 'Environment   GREETING=hello one' || fail "image show"
+
+step "a restart of the worker"
+systemctl restart sandboxd@worker1
+expect "/srv/app hello one" "$(said "$id" 'echo $(pwd) $GREETING')"
+
+step "imported again"
+make demo:latest "$work/two.tar" two
+zstd -q --rm "$work/two.tar" -o "$work/two.tar.zst" 2>/dev/null || gzip "$work/two.tar"
+sandboxctl image import "$work"/two.tar.*
+expect one "$(said "$id" 'cat which')" "the session of before"
+until_true 60 sh -c "[ \"\$(curl -sS $WORKER_URL/health | jq '.pool_ready == .pool_size and .pool_ready >= $size')\" = true ]" ||
+    fail "the pool is not filled again"
+new=$(post /v1/sessions '{"image":"demo"}')
+expect two "$(said "$(jq -r .session_id <<<"$new")" 'cat which')"
+
+step "removed while it is in use"
+sandboxctl image rm demo | grep -q "sandboxes still run from it" || fail "nothing told of those that run"
+expect 422 "$(curl -sS -o /dev/null -w '%{http_code}' -H 'Content-Type: application/json' -d '{"image":"demo"}' "$WORKER_URL/v1/sessions")"
+expect "one 3" "$(said "$id" 'echo $(cat which) $(python3 -c "import decimal; print(1+2)")')"
+until_true 20 sh -c "[ \"\$(curl -sS $WORKER_URL/health | jq .pool_size)\" = $size ]" || fail "the pool of a removed image stays"
+for session in "$id" "$other" "$(jq -r .session_id <<<"$new")"; do
+    curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$session"
+done
+[ -n "$(find $images -maxdepth 1 -name '.gone-*')" ] || fail "files were taken from under sessions"
+make small:1 "$work/three.tar" three
+sandboxctl image import "$work/three.tar"
+expect "" "$(find $images -maxdepth 1 -name '.*' ! -path $images)" "left behind"
+
+step "who may"
+if setpriv --reuid 65534 --regid 65534 --clear-groups sandboxctl image import "$work/three.tar" 2>"$work/refusal"; then
+    fail "anybody imports"
+fi
+grep -q "denied" "$work/refusal" || fail "$(cat "$work/refusal")"
+if sandboxctl image rm base 2>"$work/refusal"; then fail "base was removed"; fi
+grep -q "no image" "$work/refusal" || fail "$(cat "$work/refusal")"
+if sandboxctl image pull docker.io/library/none:1 2>"$work/refusal"; then fail "pulled without skopeo"; fi
+grep -q "skopeo is not installed" "$work/refusal" || fail "$(cat "$work/refusal")"
+echo "images: as they should be"
