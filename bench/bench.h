@@ -7,6 +7,7 @@
 
 typedef struct Bench {
         const char *tcp, *local; /* addresses of the worker */
+        const char *other;       /* of another worker, whose image was imported, or NULL */
         const char *root;        /* the image's files */
         const char *bundle;      /* of the OCI runtimes, or NULL */
         pid_t worker;            /* its process */
@@ -22,7 +23,7 @@ typedef struct Bench {
 #define RUN_TRUE "{\"argv\":[\"/bin/true\"]}"
 
 typedef void Part(Bench *b);
-Part part_create, part_ondemand, part_exec, part_growth, part_memory, part_rate, part_files;
+Part part_create, part_ondemand, part_exec, part_growth, part_memory, part_rate, part_files, part_image;
 
 /* --- sessions that are just there --- */
 

@@ -21,11 +21,13 @@ static const struct {
         { "memory", part_memory },
         { "rate", part_rate },
         { "files", part_files },
+        { "image", part_image },
 };
 
 static const struct option options[] = {
         { "tcp", required_argument, NULL, 't' },
         { "unix", required_argument, NULL, 'u' },
+        { "other", required_argument, NULL, 'o' },
         { "root", required_argument, NULL, 'r' },
         { "bundle", required_argument, NULL, 'b' },
         { "pid", required_argument, NULL, 'p' },
@@ -37,8 +39,8 @@ static const struct option options[] = {
 
 _noreturn_ static void usage(void) {
         (void) fputs("bench-sandboxd --tcp ADDR:PORT --unix PATH --root DIR --pid PID [--bundle DIR]\n"
-                     "               [--rounds N] [--sessions N] [--seconds S] PART\n"
-                     "  parts: create ondemand exec growth memory rate files\n",
+                     "               [--other ADDR] [--rounds N] [--sessions N] [--seconds S] PART\n"
+                     "  parts: create ondemand exec growth memory rate files image\n",
                 stderr);
         exit(2);
 }
@@ -64,6 +66,9 @@ int main(int argc, char *argv[]) {
                         break;
                 case 'u':
                         b.local = optarg;
+                        break;
+                case 'o':
+                        b.other = optarg;
                         break;
                 case 'r':
                         b.root = optarg;

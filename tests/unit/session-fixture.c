@@ -15,8 +15,13 @@ static void on_session(SessionManager *m, SessionEvent event, Session *s, const 
 
 static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata,
         Error *error) {
-        (void) ret_config;
-        (void) userdata;
+        Fixture *f = userdata;
+
+        if (strcmp(name, "demo") == 0) {
+                (void) strcpy(folder, "demo-1");
+                *ret_config = f->config;
+                return 0;
+        }
         if (strcmp(name, "base") != 0)
                 return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no image of this name.");
         (void) strcpy(folder, "base-1");
@@ -65,6 +70,7 @@ int teardown(void **state) {
         f->pool = pool_free(f->pool);
         f->manager = session_manager_free(f->manager);
         f->registry = registry_free(f->registry);
+        f->config = image_config_unref(f->config);
         f->event = sd_event_unref(f->event);
         free(f);
         return 0;
@@ -102,6 +108,7 @@ int create(Fixture *f, const Request *q, Outcome *o, Creation **ret_creation) {
         *o = (Outcome){ 0 };
         spec.key = q->key ? strdup(q->key) : NULL;
         spec.image = q->image ? strdup(q->image) : NULL;
+        spec.env = q->env ? json_loads(q->env, 0, NULL) : NULL;
         if (q->memory)
                 spec.limits.memory = q->memory;
         int r = session_create(f->manager, &spec, q->owner, on_created, o, &s, &o->attached, &creation, &error);

@@ -29,10 +29,11 @@ typedef struct Fixture {
         unsigned events[SESSION_EVENT_EXEC + 8];
         SessionEndReason last_reason;
         unsigned n_outcomes;
+        ImageConfig *config; /* owned: of the image "demo", or NULL */
 } Fixture;
 
 typedef struct Request {
-        const char *key, *owner, *image;
+        const char *key, *owner, *image, *env;
         usec_t wait, timeout;
         uint64_t memory; /* 0: as the pool has it */
 } Request;

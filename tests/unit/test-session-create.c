@@ -383,6 +383,73 @@ static void test_draining(void **state) {
         make(f, &plain, &late);
 }
 
+/* --- images --- */
+
+static void give_demo_a_config(Fixture *f) {
+        static const char text[] = "{\"env\":{\"A\":\"image\",\"B\":\"image\"},\"cwd\":\"/srv\"}";
+
+        assert_int_equal(image_config_read(text, strlen(text), &f->config, NULL), 0);
+}
+
+static const char *variable(const Session *s, const char *name) {
+        return json_string_value(json_object_get(s->env, name));
+}
+
+static void test_what_an_image_says_holds_for_its_sessions(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o = { 0 }, p = { 0 };
+
+        give_demo_a_config(f);
+        make(f, &(Request){ .image = "demo" }, &o);
+        assert_string_equal(variable(o.session, "A"), "image");
+        assert_string_equal(o.session->cwd, "/srv");
+        assert_string_equal(o.session->image, "demo");
+        assert_false(o.session->has_own_env);
+        make(f, &plain, &p);
+        assert_null(p.session->cwd);
+        assert_int_equal(json_object_size(p.session->env), 0);
+}
+
+static void test_what_the_client_says_counts_more(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o = { 0 }, p = { 0 };
+
+        give_demo_a_config(f);
+        make(f, &(Request){ .image = "demo", .env = "{\"B\":\"mine\",\"C\":\"mine\"}" }, &o);
+        assert_string_equal(variable(o.session, "A"), "image");
+        assert_string_equal(variable(o.session, "B"), "mine");
+        assert_string_equal(variable(o.session, "C"), "mine");
+        assert_true(o.session->has_own_env);
+        /* and is nobody else's */
+        make(f, &(Request){ .image = "demo" }, &p);
+        assert_string_equal(variable(p.session, "B"), "image");
+        assert_null(variable(p.session, "C"));
+}
+
+static void test_an_image_s_own_pool_serves_its_sessions(void **state) {
+        Fixture *f = *state;
+        PoolSettings s = *pool_settings(f->pool);
+        _cleanup_outcome_ Outcome o = { 0 }, p = { 0 };
+        Pool *own = NULL;
+
+        use_pool(f, 1);
+        s.size = s.min = s.max = 2;
+        (void) strcpy(s.spec.image, "demo-1");
+        assert_int_equal(pool_new(f->event, &f->backend->backend, &s, NULL, NULL, &own), 0);
+        pool_append(f->pool, own);
+        pool_start(own);
+        RUN_UNTIL(f->event, pool_n_ready(own) == 2);
+        assert_int_equal(pool_sum_ready(f->pool), 3);
+        assert_int_equal(pool_sum_target(f->pool), 3);
+        assert_int_equal(create(f, &(Request){ .image = "demo" }, &o, NULL), 0);
+        assert_true(o.session->from_pool);
+        assert_int_equal(pool_n_ready(own), 1);
+        assert_int_equal(create(f, &plain, &p, NULL), 0);
+        assert_true(p.session->from_pool);
+        assert_int_equal(pool_n_ready(own), 1);
+        assert_int_equal(pool_n_ready(f->pool), 0);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_from_the_pool),
@@ -409,6 +476,9 @@ int main(void) {
                 TEST(test_who_waits_may_leave),
                 TEST(test_so_many_may_wait),
                 TEST(test_draining),
+                TEST(test_what_an_image_says_holds_for_its_sessions),
+                TEST(test_what_the_client_says_counts_more),
+                TEST(test_an_image_s_own_pool_serves_its_sessions),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
