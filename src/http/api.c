@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "http/api.h"
 
+#include <string.h>
+
 /* clang-format off */
 const HttpRoute http_api_routes[] = {
         { "GET",    "/health",                  0,                 HTTP_ROUTE_OPEN, http_health },
@@ -72,6 +74,8 @@ Exec *http_find_exec(HttpRequest *r, HttpApi *api) {
 
         if (!s)
                 return NULL;
+        if (strcmp(http_request_method(r), "POST") == 0 || http_request_header(r, "Upgrade"))
+                (void) session_resume(s); /* it is to do something */
         int k = session_find_exec(s, http_request_parameter(r, 1), &e, &error);
         if (k == 0)
                 return e;

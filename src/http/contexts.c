@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
+#include <string.h>
 
 #include "http/api.h"
 
@@ -12,6 +13,8 @@ static Context *find_context(HttpRequest *r, HttpApi *api) {
 
         if (!s)
                 return NULL;
+        if (strcmp(http_request_method(r), "GET") != 0)
+                (void) session_resume(s); /* it is to do something */
         int k = context_find(s, http_request_parameter(r, 1), &c, &error);
         if (k == 0)
                 return c;
@@ -110,6 +113,8 @@ void http_context_create(HttpRequest *r, void *userdata) {
         if (!s)
                 return;
         int k = context_spec_read(&spec, body, length, &error);
+        if (k == 0)
+                (void) session_resume(s);
         if (k == 0)
                 k = context_start(s, &spec, &c, &error);
         if (k < 0)

@@ -74,7 +74,10 @@ int session_set_timeout(Session *s, usec_t timeout) {
 
         s->timeout = timeout;
         s->deadline = clock_monotonic() + timeout;
-        if (s->deadline_source) {
+        if (s->left > 0) { /* its clock is stopped, and so it stays */
+                s->left = timeout;
+                r = 0;
+        } else if (s->deadline_source) {
                 r = sd_event_source_set_time(s->deadline_source, s->deadline);
                 if (r >= 0)
                         r = sd_event_source_set_enabled(s->deadline_source, SD_EVENT_ONESHOT);
@@ -299,6 +302,8 @@ const char *session_state_text(const Session *s) {
 usec_t session_expires(const Session *s) {
         usec_t now = clock_monotonic();
 
+        if (s->left > 0) /* if it went on now */
+                return clock_realtime() + s->left;
         return clock_realtime() + (s->deadline > now ? s->deadline - now : 0);
 }
 

@@ -219,8 +219,13 @@ int cgroup_leaf_freeze(const CgroupTree *t, unsigned slot, bool freeze) {
 
         (void) snprintf(path, sizeof path, LEAF_FORMAT "/cgroup.freeze", slot);
         int r = file_write(t->fd, path, freeze ? "1" : "0");
-        if (r < 0 || !freeze || !t->limits)
+        if (r < 0 || !t->limits)
                 return r;
+        /* what stands still may go to disk, where there is room; nothing that runs does */
+        (void) snprintf(path, sizeof path, LEAF_FORMAT "/memory.swap.max", slot);
+        (void) file_write(t->fd, path, freeze ? "max" : "0");
+        if (!freeze)
+                return 0;
         if (fork() == 0) { /* nobody waits for it */
                 (void) snprintf(path, sizeof path, LEAF_FORMAT "/memory.current", slot);
                 if (file_read(t->fd, path, usage, sizeof usage) > 0) {

@@ -27,6 +27,60 @@ static void test_deadline_can_be_moved(void **state) {
         assert_true(sooner.session->ended);
 }
 
+static void test_pause_without_asking_stops_no_clock(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o;
+
+        f->backend->backend.can_freeze = true;
+        make(f, &(Request){ .timeout = 30 * USEC_PER_MSEC }, &o);
+        assert_int_equal(session_pause(o.session, false, NULL), 0);
+        assert_string_equal(session_state_text(o.session), "paused");
+        RUN_UNTIL(f->event, session_count(f->manager) == 0);
+        assert_ended(f, o.session->id, NULL, "expired");
+}
+
+static void test_pause_can_stop_the_clock(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o, other;
+
+        f->backend->backend.can_freeze = true;
+        make(f, &(Request){ .timeout = 30 * USEC_PER_MSEC }, &o);
+        make(f, &(Request){ .timeout = 90 * USEC_PER_MSEC }, &other);
+        assert_int_equal(session_pause(o.session, true, NULL), 0);
+        assert_int_equal(session_pause(o.session, true, NULL), -EBUSY);
+        RUN_UNTIL(f->event, other.session->ended); /* its own time is over long since */
+        assert_false(o.session->ended);
+        assert_true(session_expires(o.session) > clock_realtime());
+        assert_int_equal(session_resume(o.session), 0);
+        assert_string_equal(session_state_text(o.session), "running");
+        RUN_UNTIL(f->event, o.session->ended);
+        assert_ended(f, o.session->id, NULL, "expired");
+}
+
+static void test_time_given_to_a_stopped_clock_begins_later(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o, other;
+
+        f->backend->backend.can_freeze = true;
+        make(f, &plain, &o);
+        make(f, &(Request){ .timeout = 60 * USEC_PER_MSEC }, &other);
+        assert_int_equal(session_pause(o.session, true, NULL), 0);
+        assert_int_equal(session_set_timeout(o.session, 20 * USEC_PER_MSEC), 0);
+        RUN_UNTIL(f->event, other.session->ended);
+        assert_false(o.session->ended);
+        assert_int_equal(session_resume(o.session), 0);
+        RUN_UNTIL(f->event, o.session->ended);
+}
+
+static void test_pause_needs_control_groups(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o;
+
+        make(f, &plain, &o);
+        assert_int_equal(session_pause(o.session, false, NULL), -EBUSY);
+        assert_int_equal(session_resume(o.session), 0);
+}
+
 static void test_default_time_is_within_the_longest(void **state) {
         Fixture *f = *state;
         _cleanup_outcome_ Outcome o;
@@ -162,6 +216,10 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_deadline),
                 TEST(test_deadline_can_be_moved),
+                TEST(test_pause_without_asking_stops_no_clock),
+                TEST(test_pause_can_stop_the_clock),
+                TEST(test_time_given_to_a_stopped_clock_begins_later),
+                TEST(test_pause_needs_control_groups),
                 TEST(test_default_time_is_within_the_longest),
                 TEST(test_ended_is_known_and_says_why),
                 TEST(test_so_many_ends_are_remembered),
