@@ -90,6 +90,9 @@ const Option option_table[] = {
         { "attack",     0,   OPTION_FLAG,     OPTIONS_DOCTOR, AT(attack),   NULL,
           "Attack the sandboxes of a worker, too, and tell what held" },
 
+        { "stop-clock", 0,   OPTION_FLAG,     OPTIONS_PAUSE,  AT(stop_clock), NULL,
+          "The time meanwhile does not count for the session's life" },
+
         { "since",      0,   OPTION_TEXT,     OPTIONS_AUDIT,  AT(since),    "TIME",
           "Not what was before, as journalctl(1) takes it (today, -1h)" },
         { "owner",      0,   OPTION_TEXT,     OPTIONS_AUDIT,  AT(owner),    "NAME",

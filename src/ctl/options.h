@@ -52,6 +52,7 @@ typedef struct Options {
         bool purge;
 
         bool attack;
+        bool stop_clock;
 
         const char *since;
         const char *owner;
@@ -77,6 +78,7 @@ typedef enum OptionSet {
         OPTIONS_AUDIT = 1 << 11,
         OPTIONS_IMAGE = 1 << 12,
         OPTIONS_IMPORT = 1 << 13,
+        OPTIONS_PAUSE = 1 << 14,
 } OptionSet;
 
 typedef enum OptionType {

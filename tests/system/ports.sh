@@ -7,6 +7,7 @@
 # On the host: ports.sh BUILD [TEST...] runs a worker of its own.
 set -u
 here=$(dirname "$(readlink -f "$0")")
+[ -z "${LAB_MODE-}" ] || here=/lab/system
 # shellcheck source=tests/system/worker-run.sh
 . "$here/worker-run.sh"
 worker_run "$here/ports.py" "$@"
