@@ -1,20 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "coord/bus.h"
 
+#include <stdio.h>
 #include <string.h>
 
-#include "bus/connection.h"
+#include "coord/bus-internal.h"
 
 #define NAME "org.sandboxd.Coordinator"
 #define ROOT "/org/sandboxd"
 #define OBJECT ROOT "/coordinator"
 #define INTERFACE "org.sandboxd.Coordinator1"
-
-struct CoordBus {
-        Coordinator *coord; /* borrowed */
-        BusConnection *connection;
-        CoordSum told; /* last */
-};
 
 /* --- ListWorkers --- */
 
@@ -84,6 +79,24 @@ const sd_bus_vtable coord_bus_vtable[] = {
         SD_BUS_PROPERTY("PoolReady", "u", property_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("ActiveSessions", "u", property_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("MaxSessions", "u", property_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
+        /* everyone whom the bus lets through may send these: sessions are their owners' */
+        SD_BUS_METHOD_WITH_ARGS("CreateSession", SD_BUS_ARGS("a{sv}", options), SD_BUS_RESULT("s", id, "o", path),
+                coord_bus_session_method, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("GetSession", SD_BUS_ARGS("s", id), SD_BUS_RESULT("o", path),
+                coord_bus_session_method, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("ListSessions", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sosst)", sessions),
+                coord_bus_session_method, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("DestroySession", SD_BUS_ARGS("s", id), SD_BUS_NO_RESULT,
+                coord_bus_session_method, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Execute", SD_BUS_ARGS("s", id, "s", command, "a{sv}", options),
+                SD_BUS_RESULT("i", exit_code, "s", reason, "ay", stdout, "ay", stderr),
+                coord_bus_session_method, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Pause", SD_BUS_ARGS("s", id), SD_BUS_NO_RESULT,
+                coord_bus_session_method, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("Resume", SD_BUS_ARGS("s", id), SD_BUS_NO_RESULT,
+                coord_bus_session_method, SD_BUS_VTABLE_UNPRIVILEGED),
+        SD_BUS_METHOD_WITH_ARGS("SetTimeout", SD_BUS_ARGS("s", id, "t", usec), SD_BUS_NO_RESULT,
+                coord_bus_session_method, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_METHOD_WITH_ARGS("ListWorkers", SD_BUS_NO_ARGS, SD_BUS_RESULT("a(sssuuu)", workers),
                 method_list_workers, SD_BUS_VTABLE_UNPRIVILEGED),
         SD_BUS_SIGNAL_WITH_ARGS("WorkerUp", SD_BUS_ARGS("s", id), 0),
@@ -142,7 +155,14 @@ int coord_bus_new(Coordinator *c, CoordBus **ret) {
                 return -ENOMEM;
         b->coord = c;
         BusConnectionSettings settings = { .names = names, .add_objects = add_objects, .userdata = b };
-        int r = bus_connection_new(c->event, &settings, NULL, &b->connection);
+        char name[HTTP_OWN_NAME_MAX], url[sizeof "unix:@" + HTTP_OWN_NAME_MAX];
+        int r = http_server_listen_own(c->server, name);
+        if (r >= 0) {
+                (void) snprintf(url, sizeof url, "unix:@%s", name);
+                r = fetch_server_new(c->fetcher, url, &b->self);
+        }
+        if (r >= 0)
+                r = bus_connection_new(c->event, &settings, NULL, &b->connection);
         if (r < 0)
                 return coord_bus_free(b), r;
         *ret = b;
@@ -153,6 +173,7 @@ CoordBus *coord_bus_free(CoordBus *b) {
         if (!b)
                 return NULL;
         b->connection = bus_connection_free(b->connection);
+        b->self = fetch_server_free(b->self);
         free(b);
         return NULL;
 }

@@ -37,8 +37,7 @@ Finding *finding_free(Finding *f) {
 
 /* --- what workers say --- */
 
-/* Microseconds since 1970 of "2026-01-31T12:00:00.000Z", or 0. */
-static usec_t read_timestamp(const char *text) {
+usec_t read_timestamp(const char *text) {
         struct tm tm = { 0 };
         unsigned milliseconds = 0;
         const char *rest = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;

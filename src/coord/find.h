@@ -25,5 +25,8 @@ int find_check(Coordinator *c, KnownSession *k, Error *error);
 /* Learns of a session from a worker's JSON. Returns 0, -EPROTO (that is no session) or -ENOMEM. */
 int learn_session(Coordinator *c, Worker *w, const char *owner, const json_t *object, KnownSession **ret);
 
+/* Microseconds since 1970 of "2026-01-31T12:00:00.000Z", or 0. */
+usec_t read_timestamp(const char *text);
+
 /* It has ended, as its worker says. */
 void forget_session(Coordinator *c, const char *id);

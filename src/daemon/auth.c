@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <string.h>
 
+#include "bus/call.h"
 #include "daemon/manager.h"
 #include "http/fleet.h"
 
@@ -15,6 +16,12 @@ static bool is_coordinator(const Config *c, const ApiKey *key) {
                 p += strspn(p, " ");
         }
         return false;
+}
+
+/* "uid:NUMBER": whom the bus knows, here or at a coordinator. */
+static bool is_user(const char *name) {
+        return strncmp(name, "uid:", 4) == 0 && name[4] && strlen(name) < BUS_OWNER_MAX &&
+               strspn(name + 4, "0123456789") == strlen(name + 4);
 }
 
 /* @ret_coordinator: it speaks for others, and has counted theirs. */
@@ -47,7 +54,7 @@ static int check_key(
         }
         if (!name)
                 return 0;
-        if (!api_key_name_is_valid(name, strlen(name)))
+        if (!api_key_name_is_valid(name, strlen(name)) && !is_user(name))
                 return error_set_field(error, ERROR_MALFORMED, HEADER_OWNER, NULL, "This is no name of a key.");
         *owner = strdup(name);
         return *owner ? 0 : -ENOMEM;

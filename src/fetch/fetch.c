@@ -222,7 +222,8 @@ static int set_server(FetchHandle *h, FetchServer *s) {
         if (k == CURLE_OK)
                 k = curl_easy_setopt(h->curl, CURLOPT_URL, s->url);
         if (k == CURLE_OK)
-                k = curl_easy_setopt(h->curl, CURLOPT_UNIX_SOCKET_PATH, s->path);
+                k = s->path && s->path[0] == '@' ? curl_easy_setopt(h->curl, CURLOPT_ABSTRACT_UNIX_SOCKET, s->path + 1)
+                                                 : curl_easy_setopt(h->curl, CURLOPT_UNIX_SOCKET_PATH, s->path);
         h->server = k == CURLE_OK ? s : NULL;
         return k == CURLE_OK ? 0 : -ENOMEM;
 }

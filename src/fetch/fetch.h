@@ -19,8 +19,8 @@ int fetcher_new(sd_event *event, Fetcher **ret);
 Fetcher *fetcher_free(Fetcher *f); /* after all requests */
 DEFINE_CLEANUP(Fetcher, fetcher_free);
 
-/* @url: "http://HOST[:PORT]", "https://HOST[:PORT]" or "unix:/PATH". A name is looked up when it is needed, and again
- * from time to time. Returns 0, -EINVAL or -ENOMEM. */
+/* @url: "http://HOST[:PORT]", "https://HOST[:PORT]", "unix:/PATH" or, abstract, "unix:@NAME". A name is looked up when
+ * it is needed, and again from time to time. Returns 0, -EINVAL or -ENOMEM. */
 int fetch_server_new(Fetcher *f, const char *url, FetchServer **ret);
 FetchServer *fetch_server_free(FetchServer *s); /* after its requests */
 DEFINE_CLEANUP(FetchServer, fetch_server_free);

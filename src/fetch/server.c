@@ -68,7 +68,7 @@ int fetch_server_new(Fetcher *f, const char *url, FetchServer **ret) {
         if (!s)
                 return -ENOMEM;
         s->fetcher = f;
-        if (strncmp(url, "unix:/", 6) == 0) {
+        if (strncmp(url, "unix:/", 6) == 0 || strncmp(url, "unix:@", 6) == 0) {
                 if (strlen(url + 5) > SOCKET_PATH_MAX)
                         return -EINVAL;
                 s->path = strdup(url + 5);

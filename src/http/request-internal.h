@@ -23,6 +23,7 @@ typedef struct HttpConnection {
         usec_t piece;         /* monotonic: when the last part of a body came */
         usec_t held;          /* monotonic: since when it is not read from, for we are not ready; 0: it is */
         char caller[72];      /* where it comes from, for the log */
+        bool own;             /* see http_server_listen_own() */
         char *target;         /* owned: of the request that is being read or served; kept on demand */
         usec_t since;         /* monotonic: accepted, or the last request ended */
         usec_t deadline;      /* of the head or the body that is being read */
@@ -91,6 +92,7 @@ struct HttpServer {
         usec_t refusals_since;
         sd_event_source **listeners;
         size_t n_listeners;
+        bool adding_own;  /* the connection that is being added is of this process */
         uint64_t n_calls; /* of the library to us */
         uint64_t seen_calls;
         unsigned idle_turns; /* in which it wanted to run at once and called nobody */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "http/headers.h"
 #include "http/request-internal.h"
 
 #define CONNECTION_MEMORY (32U * 1024U) /* the library's, for head and answer: heads over about 16 KiB are refused */
@@ -46,6 +47,7 @@ static void on_connection(
                 c->deadline = c->since + HEAD_PATIENCE_USEC;
                 http_connection_describe(
                         c, MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CLIENT_ADDRESS)->client_addr);
+                c->own = s->adding_own;
                 TAILQ_INSERT_TAIL(&s->connections, c, entry);
                 s->n_connections++;
                 s->counters.connections = s->n_connections;
@@ -139,7 +141,11 @@ static int begin_request(HttpRequest *r, const char *path, const char *version, 
                 k = http_route_find(r, path, error);
         if (k < 0)
                 return k;
-        if (!(r->route->flags & HTTP_ROUTE_OPEN)) {
+        if (r->client->own) {
+                const char *owner = http_request_header(r, HEADER_OWNER);
+                if (owner && !(r->owner = strdup(owner)))
+                        return -ENOMEM;
+        } else if (!(r->route->flags & HTTP_ROUTE_OPEN)) {
                 k = s->settings.authenticate(r, http_head_key(r), &r->owner, s->settings.userdata, error);
                 if (k < 0 && error->kind == ERROR_UNAUTHORIZED)
                         http_request_set_header(r, "WWW-Authenticate", "Bearer");
@@ -403,7 +409,7 @@ static int on_accept(sd_event_source *source, int listener, uint32_t revents, vo
         return 0;
 }
 
-int http_server_listen(HttpServer *s, int fd) {
+static int add_listener(HttpServer *s, int fd, sd_event_io_handler_t accept_one) {
         _cleanup_fd_ int owned = fd;
         sd_event_source **listeners = reallocarray(s->listeners, s->n_listeners + 1, sizeof *listeners);
 
@@ -412,7 +418,7 @@ int http_server_listen(HttpServer *s, int fd) {
         s->listeners = listeners;
         int r = fd_set_nonblock(fd, true);
         if (r >= 0)
-                r = sd_event_add_io(s->event, &s->listeners[s->n_listeners], fd, EPOLLIN, on_accept, s);
+                r = sd_event_add_io(s->event, &s->listeners[s->n_listeners], fd, EPOLLIN, accept_one, s);
         if (r < 0)
                 return r;
         r = sd_event_source_set_io_fd_own(s->listeners[s->n_listeners], true);
@@ -421,6 +427,55 @@ int http_server_listen(HttpServer *s, int fd) {
         s->n_listeners++;
         owned = -EBADF;
         return 0;
+}
+
+static bool is_own(int fd) {
+        struct ucred peer;
+        socklen_t length = sizeof peer;
+
+        return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) >= 0 && peer.pid == getpid();
+}
+
+static int on_accept_own(sd_event_source *source, int listener, uint32_t revents, void *userdata) {
+        HttpServer *s = userdata;
+        struct sockaddr address = { .sa_family = AF_UNIX };
+
+        (void) source;
+        (void) revents;
+        int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        if (fd < 0)
+                return 0;
+        if (!is_own(fd)) {
+                fd_close(fd);
+                return 0;
+        }
+        s->adding_own = true;
+        if (MHD_add_connection(s->daemon, fd, &address, sizeof address.sa_family) != MHD_YES)
+                s->counters.refused++; /* it has closed the descriptor */
+        s->adding_own = false;
+        run(s);
+        return 0;
+}
+
+int http_server_listen_own(HttpServer *s, char name[static HTTP_OWN_NAME_MAX]) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        socklen_t length = sizeof address;
+        _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        /* the kernel finds a name that is free */
+        if (fd < 0 || bind(fd, (struct sockaddr *) &address, sizeof address.sun_family) < 0 || listen(fd, 128) < 0 ||
+                getsockname(fd, (struct sockaddr *) &address, &length) < 0)
+                return -errno;
+        size_t n = length - offsetof(struct sockaddr_un, sun_path);
+        if (n < 2 || n > HTTP_OWN_NAME_MAX)
+                return -EIO;
+        memcpy(name, address.sun_path + 1, n - 1);
+        name[n - 1] = '\0';
+        return add_listener(s, take_fd(fd), on_accept_own);
+}
+
+int http_server_listen(HttpServer *s, int fd) {
+        return add_listener(s, fd, on_accept);
 }
 
 void http_server_close(HttpServer *s, bool (*wanted)(const HttpRequest *r, void *userdata), void *userdata) {

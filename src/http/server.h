@@ -61,6 +61,11 @@ void http_server_configure(HttpServer *s, uint64_t body_max, unsigned connection
 /* Serves what connects to @fd (taken), a listening stream socket. */
 int http_server_listen(HttpServer *s, int fd);
 
+/* Serves requests of this process, on a socket without a file: they need no key, and say by X-Sandboxd-Owner whose they
+ * are. @name: of the socket, an abstract one. Whoever else connects is cut off. */
+#define HTTP_OWN_NAME_MAX 16U
+int http_server_listen_own(HttpServer *s, char name[static HTTP_OWN_NAME_MAX]);
+
 /* Closes the connections of requests that are being served and @wanted. */
 void http_server_close(HttpServer *s, bool (*wanted)(const HttpRequest *r, void *userdata), void *userdata);
 

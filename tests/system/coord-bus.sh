@@ -42,6 +42,45 @@ assert p["PoolSize"] == 5 and p["MaxSessions"] > 0 and p["Version"], p
 assert [str(w[0]) for w in o.ListWorkers(dbus_interface="org.sandboxd.Coordinator1")] == ["worker1"]
 END
 
+step "sessions over all workers, each user's his own"
+useradd --create-home bob
+usermod -a -G sandbox bob
+methods() { busctl introspect $NAME /org/sandboxd/coordinator | awk '$2 == "method" { print $1 }'; }
+methods | grep -q CreateSession || fail "no CreateSession"
+# shellcheck disable=SC2086
+as_user() { as "$1" busctl call "$NAME" $OBJECT "${@:2}" 2>&1; }
+id=$(as_user alice CreateSession 'a{sv}' 2 Timeout u 300 Key s k | cut -d'"' -f2)
+expect "$id" "$(as_user alice CreateSession 'a{sv}' 1 Key s k | cut -d'"' -f2)" "the same key"
+expect "$id" "$(get "/v1/sessions?limit=1" | jq -r '.sessions[0].session_id')" "what the worker has"
+expect uid:"$(id -u alice)" "$(get "/v1/sessions/$id" | jq -r .owner)" "its owner"
+expect 'isayay 3 "exited" 3 104 105 10 0' "$(as_user alice Execute 'ssa{sv}' "$id" 'echo hi; exit 3' 0)" "a command"
+as_user alice ListSessions | grep -q "$id" || fail "alice does not see it"
+expect 'a(sosst) 0' "$(as_user bob ListSessions)" "what bob sees"
+as_user bob GetSession s "$id" | grep -q 'no session' || fail "bob gets it"
+as_user bob DestroySession s "$id" | grep -q 'no session' || fail "bob ends it"
+as_user carol GetSession s "$id" | grep -q 'Access denied\|not allowed\|rejected' || fail "carol is heard"
+as_user root Execute 'ssa{sv}' "$id" true 0 | grep -q 'isayay 0 "exited" 0 0' || fail "root cannot"
+as_user alice SetTimeout st "$id" 600000000 || fail "SetTimeout"
+as_user alice Pause s "$id" || fail "Pause"
+as_user alice Execute 'ssa{sv}' "$id" true 0 | grep -qi 'paused' || fail "it is not paused"
+as_user alice Resume s "$id" || fail "Resume"
+as_user alice CreateSession 'a{sv}' 1 Nonsense s x | grep -q 'no option "Nonsense"' || fail "an option that is none"
+as_user alice CreateSession 'a{sv}' 1 Timeout s never | grep -qi 'timeout' || fail "a bad value"
+as_user alice DestroySession s "$id" || fail "DestroySession"
+as_user alice GetSession s "$id" | grep -q 'ended\|no session' || fail "it is still there"
+socket=$(ss -xlnp | grep sandbox-coord | grep -o '@[0-9a-f]*' | head -1)
+python3 - "${socket#@}" <<'END' || fail "its own socket serves others"
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect("\0" + sys.argv[1])
+s.sendall(b"GET /v1/workers HTTP/1.1\r\nHost: x\r\n\r\n")
+s.settimeout(10)
+try:
+    assert s.recv(100) == b""
+except ConnectionResetError:
+    pass
+END
+
 step "workers that come and go, to root and the group alone"
 for user in root alice carol; do
     as $user timeout 60 gdbus monitor --system --dest $NAME >/tmp/signals-$user 2>&1 &
