@@ -329,3 +329,17 @@ def lists(lab):
     until(4, lambda: c.status_of("w2") == "down", "it is noticed")
     answer = c.request("GET", "/v1/sessions?limit=1000").json()
     check(answer["missing_workers"] == ["w2"], f"{answer.get('missing_workers')}")
+
+
+@case("workers by names of hosts, also one that nobody knows")
+def names(lab):
+    a, b = lab.worker("a"), lab.worker("b")
+    c = lab.coordinator([f"http://localhost:{a.port}", "http://no-such-host.invalid:5000", b.url])
+    until(8, lambda: c.status_of("a") == "healthy" and c.status_of("b") == "healthy", "both are there")
+    for _ in range(20):
+        c.create()
+    check(len(a.sessions) >= 5 and len(b.sessions) >= 5, "one of them is not used")
+    a.stop()
+    until(5, lambda: c.status_of("a") == "down", "down")
+    a.start()
+    until(8, lambda: c.status_of("a") == "healthy", "back")
