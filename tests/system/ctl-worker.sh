@@ -96,6 +96,7 @@ check "and left at rest" sh -c '! systemctl is-active -q sandboxd@w2.service'
 
 check "remove" sandboxctl worker remove w2 --purge
 check "nothing of it is left" sh -c '! ls -d /etc/systemd/system/sandboxd@w2* /etc/systemd/system/*.wants/sandboxd@w2* /run/sandboxd/w2* /var/lib/sandboxd/w2'
+check "others still start with the machine" sh -c 'systemctl show -P WantedBy sandboxd.target | grep -q multi-user.target'
 check "the images are" [ -d /var/lib/sandboxd/images ]
 check "remove of nobody" refused 'no worker' sandboxctl worker remove w2
 
