@@ -19,7 +19,8 @@ esac
 lab_packages="systemd systemd-sysv dbus udev kmod libpam-systemd passwd uidmap
     libsystemd0 libjansson4 libuuid1 libinih1 libseccomp2 libsodium23 $lab_libraries
     procps iproute2 util-linux libcap2-bin strace python3 curl jq hey gcc libc6-dev nodejs
-    redis-server redis-tools nginx-light polkitd libglib2.0-bin python3-dbus"
+    redis-server redis-tools nginx-light openssl polkitd libglib2.0-bin python3-dbus
+    docker.io docker-compose iptables"
 
 lab_die() { echo "lab: $*" >&2; exit 125; }
 
