@@ -1,0 +1,178 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# lab: container
+# timeout: 180
+# copy: packaging/nginx:/lab/nginx
+# The coordinator as its package installs it: started by a connection, finds the workers of its machine, passes all of
+# the API on, forgets nothing when it restarts, leaves out workers that fail; behind nginx; with keys.
+. /lab/system/lib.sh
+
+coordinator=http://127.0.0.1:8000
+coord() { WORKER_URL=$coordinator "$@"; }
+status_of() { coord get /health | jq -r --arg name "$1" '.workers[] | select(.worker_id == $name) | .status'; }
+is_at() { [ "$(status_of "$1" 2>/dev/null)" = "$2" ]; }
+main_pid() { systemctl show -P MainPID "$1"; }
+now() { date +%s%N; }
+# within MILLISECONDS TEXT COMMAND...: waits for COMMAND and fails when that took longer
+within() {
+    local limit=$1 text=$2 start took
+    shift 2
+    start=$(now)
+    until_true 20 "$@" || fail "$text: never"
+    took=$((($(now) - start) / 1000000))
+    echo "$text: $took ms"
+    [ $took -le "$limit" ] || fail "$text: that took more than $limit ms"
+}
+
+step "a connection starts it, and without workers it says so"
+systemctl start sandbox-coord.socket || fail "start of the socket"
+expect inactive "$(systemctl is-active sandbox-coord.service)"
+expect 503 "$(curl -sS -o /lab/answer -w '%{http_code}' $coordinator/health)"
+expect "unhealthy 0" "$(jq -r '"\(.status) \(.workers | length)"' /lab/answer)"
+expect active "$(systemctl is-active sandbox-coord.service)"
+expect "root:sandbox 660" "$(stat -c '%U:%G %a' /run/sandbox-coord.sock)"
+
+step "workers come and go without a restart"
+pid=$(main_pid sandbox-coord)
+systemctl start sandboxd@worker1 || fail "start of worker1"
+until_true 10 is_at worker1 healthy || fail "worker1 is not found: $(curl -s $coordinator/health)"
+sandboxctl -q worker add worker2 --listen 127.0.0.1:5001 || fail "worker add"
+until_true 10 is_at worker2 healthy || fail "worker2 is not found"
+expect "healthy 10" "$(coord get /health | jq -r '"\(.status) \(.pool_size)"')"
+expect unix:/run/sandboxd/worker2.sock "$(coord get /v1/workers | jq -r '.workers[] | select(.worker_id == "worker2").url')"
+sandboxctl -q worker add worker3 || fail "worker add"
+until_true 10 is_at worker3 healthy || fail "worker3 is not found"
+sandboxctl -q worker remove worker3 --purge || fail "worker remove"
+within 3000 "a removed worker is out" eval '! is_at worker3 healthy'
+expect "$pid" "$(main_pid sandbox-coord)" "the coordinator's process"
+
+step "everything of the API"
+python3 /lab/system/whole-api.py $coordinator || fail "the API"
+sandboxctl test >/lab/selftest || { cat /lab/selftest; fail "sandboxctl test"; }
+expect 0 "$(coord health active_sessions)"
+
+step "clients all at once"
+hey -n 100 -c 10 -m POST $coordinator/create_session >/lab/hey || fail "hey"
+grep -E '^ *\[[0-9]+\]|Requests/sec' /lab/hey
+expect '[201]100' "$(grep -E '^ *\[[0-9]+\]' /lab/hey | awk '{ print $1 $2 }')"
+expect 100 "$(coord get '/v1/sessions?limit=1000' | jq '.sessions | length')"
+expect 2 "$(coord get '/v1/sessions?limit=1000' | jq '[.sessions[].worker_id] | unique | length')" "workers with sessions"
+coord get '/v1/sessions?limit=1000' | jq -r '.sessions[].session_id' | xargs -P 8 -I{} curl -sS -f -X DELETE $coordinator/v1/sessions/{}
+
+step "nothing is lost with it"
+declare -A sessions
+for i in 1 2 3 4 5 6; do
+    id=$(coord post /v1/sessions "{\"key\":\"kept-$i\"}" | jq -r .session_id)
+    coord run_in "$id" "echo $i >file" >/dev/null || fail "exec"
+    sessions[$i]=$id
+done
+intact() {
+    for i in "${!sessions[@]}"; do
+        expect "$i" "$(coord run_in "${sessions[$i]}" 'cat file' | jq -r .stdout)" "after $1: session $i"
+        expect "${sessions[$i]} true" "$(coord post /create_session "{\"key\":\"kept-$i\"}" | jq -r '"\(.session_id) \(.attached)"')" \
+            "after $1: the session of key $i"
+    done
+}
+systemctl restart sandbox-coord || fail "restart"
+intact "a restart"
+systemctl kill -s KILL --kill-whom=main sandbox-coord
+intact "kill -9"
+systemctl stop sandbox-coord.service
+intact "a stop, by activation"
+systemctl reload sandbox-coord || fail "reload"
+intact "a reload"
+for id in "${sessions[@]}"; do curl -sS -f -X DELETE "$coordinator/v1/sessions/$id"; done
+
+step "a worker that hangs is left out, and used again"
+until_true 10 is_at worker2 healthy || fail "worker2 is not healthy"
+worker=$(main_pid sandboxd@worker2)
+kill -STOP "$worker"
+within 3000 "a worker that hangs is out" eval '! is_at worker2 healthy'
+for _ in 1 2 3 4 5 6; do expect worker1 "$(coord post /create_session '{}' | jq -r .worker_id)"; done
+expect degraded "$(coord health status)"
+kill -CONT "$worker"
+within 5000 "and back" is_at worker2 healthy
+
+step "so is one that is killed, with the sessions it kept"
+id=
+until [ -n "$id" ] && [ "$(coord get "/v1/sessions/$id" | jq -r .worker_id)" = worker2 ]; do id=$(coord create); done
+coord run_in "$id" 'echo kept >file' >/dev/null
+start=$(now)
+systemctl kill -s KILL --kill-whom=main sandboxd@worker2
+until_true 20 eval '[ "$(coord run_in "$id" "cat file" 2>/dev/null | jq -r .stdout)" = kept ]' || fail "its session is lost"
+took=$((($(now) - start) / 1000000))
+echo "its session answers again after $took ms"
+[ $took -le 5000 ] || fail "that took more than 5 s"
+systemctl stop sandboxd@worker2.socket sandboxd@worker2.service
+within 3000 "a worker that is stopped is out" eval '! is_at worker2 healthy'
+expect 201 "$(curl -sS -o /dev/null -w '%{http_code}' -X POST $coordinator/create_session)"
+systemctl start sandboxd@worker2
+within 5000 "and back" is_at worker2 healthy
+
+step "a worker that drains takes no new session"
+sandboxctl worker drain worker2 || fail "drain"
+until_true 5 is_at worker2 draining || fail "it does not drain"
+for _ in 1 2 3 4 5 6; do expect worker1 "$(coord post /create_session '{}' | jq -r .worker_id)"; done
+sandboxctl --url $coordinator worker undrain worker2 || fail "undrain through the coordinator"
+until_true 5 is_at worker2 healthy || fail "it still drains"
+
+step "an address for other machines takes keys"
+mkdir -p /etc/systemd/system/sandbox-coord.socket.d
+printf '[Socket]\nListenStream=0.0.0.0:8008\n' >/etc/systemd/system/sandbox-coord.socket.d/listen.conf
+systemctl daemon-reload
+systemctl stop sandbox-coord.socket sandbox-coord.service
+! systemctl start sandbox-coord 2>/dev/null || fail "it listens for everyone without keys"
+until_true 5 eval 'journalctl -q -b -u sandbox-coord | grep -q "no API keys are set"' || fail "it does not say why"
+systemctl stop sandbox-coord.socket sandbox-coord.service
+systemctl reset-failed 'sandbox-coord.*'
+{ read -r key; read -r line; } < <(sandboxctl -q key new alice)
+printf '%s\n' "$line" | install -m 600 /dev/stdin /etc/sandboxd/coordinator-keys
+printf '[Http]\nTrustedProxies=127.0.0.1\n[Coordinator]\nWorkers=http://127.0.0.1:5099\n' |
+    install -D -m 644 /dev/stdin /etc/sandboxd/coordinator.conf.d/nginx.conf
+
+step "nginx in front"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=sandbox.example.org \
+    -addext subjectAltName=DNS:sandbox.example.org -keyout /etc/ssl/private/sandbox.key -out /etc/ssl/certs/sandbox.pem 2>/dev/null ||
+    fail "openssl"
+echo '127.0.0.1 sandbox.example.org' >>/etc/hosts
+cp /lab/nginx/sandbox-coord.conf /etc/nginx/conf.d/
+# between the coordinator and worker1, to see what arrives there
+cat >/etc/nginx/conf.d/witness.conf <<'CONF'
+log_format witness '$request_method $uri from $http_x_forwarded_for';
+server {
+    listen 127.0.0.1:5099;
+    access_log /var/log/nginx/witness.log witness;
+    location / {
+        proxy_pass http://unix:/run/sandboxd/worker1.sock:;
+        proxy_http_version 1.1;
+        proxy_set_header Host localhost;
+        proxy_set_header Connection $sandbox_connection;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_buffering off;
+        proxy_request_buffering off;
+        client_max_body_size 0;
+    }
+}
+CONF
+usermod -a -G sandbox www-data
+nginx -t 2>/lab/nginx-test || { cat /lab/nginx-test; fail "the configuration of nginx"; }
+systemctl start nginx sandbox-coord || fail "start of nginx"
+front=https://sandbox.example.org
+tls() { curl -sS --cacert /etc/ssl/certs/sandbox.pem "$@"; }
+until_true 10 eval '[ "$(tls $front/health | jq -r ".workers[0].url")" = http://127.0.0.1:5099 ]' || fail "nothing through nginx: $(tls $front/health)"
+expect 401 "$(tls -o /dev/null -w '%{http_code}' -X POST $front/create_session)" "without a key"
+KEY=$key python3 /lab/system/whole-api.py $front /etc/ssl/certs/sandbox.pem || fail "the API through nginx"
+expect 201 "$(tls -o /dev/null -w '%{http_code}' -H "X-API-Key: $key" -H 'X-Forwarded-For: 203.0.113.9' --interface 127.0.0.1 \
+    -X POST $front/create_session)"
+# what a client says of itself is not believed beyond what nginx saw
+until_true 5 grep -q 'POST /v1/sessions from .*127\.0\.0\.1' /var/log/nginx/witness.log ||
+    { tail -n 5 /var/log/nginx/witness.log; fail "the client's address does not arrive"; }
+expect 200 "$(tls -o /dev/null -w '%{http_code}%{num_connects}' -H "X-API-Key: $key" $front/v1/sessions | cut -c1-3)"
+connections=$(ss -Htn state established '( sport = :8000 )' | wc -l)
+for _ in 1 2 3 4 5 6 7 8; do tls -o /dev/null "$front/health"; done
+[ "$(ss -Htn state established '( sport = :8000 )' | wc -l)" -le $((connections + 1)) ] || fail "connections are not kept"
+systemctl stop nginx
+
+step "and nothing has gone wrong"
+expect "" "$(journalctl -q -b -o cat -p crit -u sandbox-coord)"
+expect "" "$(systemctl list-units --failed --no-legend 'sandbox*')" "failed units"
