@@ -33,6 +33,7 @@ systemctl enable --quiet sandboxd@second sandbox-coord
 mkdir -p /etc/systemd/system/sandbox-coord.socket.d /etc/sandboxd/coordinator.conf.d
 printf '[Socket]\nListenStream=127.0.0.1:8001\n' >/etc/systemd/system/sandbox-coord.socket.d/listen.conf
 printf '[Coordinator]\nHealthInterval=1s\n' >/etc/sandboxd/coordinator.conf.d/often.conf
+systemctl daemon-reload
 mkdir -p /etc/systemd/system/sandboxd.slice.d
 printf '[Slice]\nTasksMax=5000\n' >/etc/systemd/system/sandboxd.slice.d/limit.conf
 
