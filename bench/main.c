@@ -22,6 +22,7 @@ static const struct {
         { "rate", part_rate },
         { "files", part_files },
         { "image", part_image },
+        { "filter", part_filter },
 };
 
 static const struct option options[] = {
@@ -40,7 +41,7 @@ static const struct option options[] = {
 _noreturn_ static void usage(void) {
         (void) fputs("bench-sandboxd --tcp ADDR:PORT --unix PATH --root DIR --pid PID [--bundle DIR]\n"
                      "               [--other ADDR] [--rounds N] [--sessions N] [--seconds S] PART\n"
-                     "  parts: create ondemand exec growth memory rate files image\n",
+                     "  parts: create ondemand exec growth memory rate files image filter\n",
                 stderr);
         exit(2);
 }
@@ -94,6 +95,10 @@ int main(int argc, char *argv[]) {
         for (size_t i = 0; i < ELEMENTSOF(parts) && optind + 1 == argc; i++)
                 if (strcmp(argv[optind], parts[i].name) == 0)
                         part = parts[i].run;
+        if (part == part_filter) { /* needs no worker */
+                part(&b);
+                return fflush(stdout) == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+        }
         if (!part || !b.tcp || !b.local || !b.root || b.worker == 0 || b.seconds <= 0)
                 usage();
 
