@@ -28,6 +28,7 @@ _sandboxctl_ask() {
     case $* in
         list) printf '%s\n' aaa-1 bbb-2 ;;
         'worker list') echo worker1 ;;
+        'image list') printf '%s\n' base tools:latest ;;
     esac
 }
 
@@ -61,6 +62,9 @@ check "a worker" "worker1" "$(offered worker drain '')"
 check "a file" "$top/etc/sandboxd.conf" "$(offered --key-file "$top/etc/sandboxd.c")"
 check "a file after =" "$top/etc/sandboxd.conf" "$(offered --key-file = "$top/etc/sandboxd.c")"
 check "no value of an option is taken for a command" "" "$(offered --url wor)"
+check "an image" "base" "$(offered create --image ba)"
+check "an image to remove" "base tools:latest" "$(offered image rm '')"
+check "an image to bring" "$top/etc/sandboxd.conf" "$(offered image import "$top/etc/sandboxd.c")"
 check "a signal" "SIGTERM" "$(offered signal aaa-1 e1 SIGTER)"
 check "a copy" "aaa-1:" "$(offered cp aaa)"
 check "a command to explain" "create" "$(offered help cre)"

@@ -10,6 +10,7 @@ _sandboxctl_ask() { timeout 3 sandboxctl --quiet "$@" 2>/dev/null </dev/null; }
 _sandboxctl_offer_none() { :; }
 _sandboxctl_offer_sessions() { mapfile -t COMPREPLY < <(compgen -W "$(_sandboxctl_ask list)" -- "$1"); }
 _sandboxctl_offer_workers() { mapfile -t COMPREPLY < <(compgen -W "$(_sandboxctl_ask worker list)" -- "$1"); }
+_sandboxctl_offer_images() { mapfile -t COMPREPLY < <(compgen -W "$(_sandboxctl_ask image list)" -- "$1"); }
 _sandboxctl_offer_signals() { mapfile -t COMPREPLY < <(compgen -A signal -- "${1:-SIG}"); }
 _sandboxctl_offer_commands() {
     mapfile -t COMPREPLY < <(compgen -W "$(_sandboxctl_table_commands | sed 's/[ :].*//' | sort -u)" -- "$1")

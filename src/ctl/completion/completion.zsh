@@ -16,6 +16,10 @@ _sandboxctl_offer_workers() {
     local -a workers=(${(f)"$(_sandboxctl_ask worker list)"})
     _describe -t workers worker workers
 }
+_sandboxctl_offer_images() {
+    local -a images=(${(f)"$(_sandboxctl_ask image list)"})
+    compadd -a images
+}
 _sandboxctl_offer_signals() { _signals }
 _sandboxctl_offer_files() { _files }
 _sandboxctl_offer_copies() {

@@ -21,7 +21,9 @@ static const struct {
         { "DESTINATION", NULL, "copies" },
         { "SIGNAL", NULL, "signals" },
         { "COMMAND", "help", "commands" },
+        { "IMAGE", NULL, "images" },
         { "FILE", NULL, "files" },
+        { "FILE|FOLDER", NULL, "files" },
         { "PATH", NULL, "files" },
 };
 
