@@ -1,0 +1,100 @@
+#!/bin/bash
+# SPDX-License-Identifier: LGPL-2.1-or-later
+# lab: container
+# timeout: 150
+# The services among what administrators and crashes do to them, while clients go on.
+. /lab/system/lib.sh
+
+worker=sandboxd@worker1.service spawner=sandboxd-spawner@worker1.service
+pid() { systemctl show -P MainPID "$1"; }
+
+# Sessions, one after the other, until /lab/stop is there; what goes wrong is in /lab/wrong.
+load() {
+    rm -f /lab/stop /lab/wrong
+    touch /lab/wrong
+    ( n=0
+      while [ ! -e /lab/stop ]; do
+          id=$(create 2>&1) && [ "$(run_in "$id" 'echo $((6*7))' 2>&1 | jq -r .stdout)" = 42 ] &&
+              curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$id" || echo "request $n: $id" >>/lab/wrong
+          n=$((n + 1))
+          echo $n >/lab/count
+      done ) >/dev/null 2>&1 &
+    load=$!
+}
+load_ends() { # WHAT
+    touch /lab/stop
+    wait $load
+    expect "" "$(head -n 3 /lab/wrong)" "$1, of $(cat /lab/count) sessions,"
+}
+
+systemctl start sandboxd@worker1 || fail "start"
+id=$(create)
+run_in "$id" 'echo kept >f' >/dev/null || fail "exec"
+
+step "reload with another configuration, and with one that is broken"
+was=$(pid "$worker")
+load
+for size in 4 6 3; do
+    sed -i "/^POOL_SIZE=/d" /etc/default/sandboxd
+    echo "POOL_SIZE=$size" >>/etc/default/sandboxd
+    systemctl reload "$worker" || fail "reload"
+    sleep 0.3
+done
+sed -i "/^POOL_SIZE=/d" /etc/default/sandboxd
+conf=/etc/sandboxd/sandboxd.conf
+cp "$conf" /lab/conf.was
+echo 'Nonsense=1' >>"$conf"
+systemctl reload "$worker" || true
+sleep 0.5
+expect "$was" "$(pid "$worker")" "the worker's process"
+journalctl -q -b -u "$worker" | grep -q Nonsense || fail "the journal does not name the setting"
+cp /lab/conf.was "$conf"
+systemctl reload "$worker" || fail "reload"
+load_ends "reloads"
+
+step "no journal"
+load
+systemctl stop systemd-journald.socket systemd-journald-dev-log.socket systemd-journald-audit.socket systemd-journald 2>/dev/null
+sleep 2
+expect "$was" "$(pid "$worker")" "the worker's process"
+before=$(cat /lab/count)
+sleep 2
+[ "$(cat /lab/count)" -gt "$before" ] || fail "nothing goes on without a journal"
+systemctl start systemd-journald
+load_ends "a journal that stops"
+
+step "the spawner's main process is killed under load: sessions are lost and told so, the next are served within 2 s"
+kill -9 "$(pid "$spawner")"
+# three times that on a machine that is busy
+next=
+until_true 6 eval 'next=$(create 2>/dev/null)' || fail "no session"
+expect 42 "$(run_in "$next" 'echo $((6*7))' | jq -r .stdout)"
+expect "410 lost" "$(curl -sS -o /lab/answer -w '%{http_code} ' "$WORKER_URL/v1/sessions/$id"; jq -r .reason /lab/answer)"
+expect "$was" "$(pid "$worker")" "the worker's process"
+
+step "a stop under load: who is connected is answered, and all ends in time"
+load
+sleep 0.5
+begin=$SECONDS
+systemctl stop "$worker" sandboxd@worker1.socket
+[ $((SECONDS - begin)) -lt 25 ] || fail "it took $((SECONDS - begin)) s"
+touch /lab/stop
+wait $load
+! grep -vE 'Failed to connect|Connection refused|Could.?n.t connect|503|410|request [0-9]+: [0-9a-f-]*$' /lab/wrong || fail "other than refused"
+expect success "$(systemctl show -P Result "$worker")" "the worker's result"
+until_true 20 sh -c "! systemctl is-active -q $spawner" || fail "the spawner does not stop"
+expect "" "$(remains)" "what remains"
+
+step "a worker that falls at once is not started for ever, and says so"
+mkdir -p "/run/systemd/system/$worker.d"
+printf '[Service]\nExecStart=\nExecStart=/bin/sh -c "kill -SEGV $$$$"\n' >"/run/systemd/system/$worker.d/fall.conf"
+systemctl daemon-reload
+systemctl start "$worker" 2>/dev/null && fail "it starts"
+until_true 30 eval '[ "$(systemctl show -P ActiveState $worker)" = failed ]' || fail "it is still tried: $(systemctl show -P ActiveState "$worker")"
+[ "$(systemctl show -P NRestarts "$worker")" -le 11 ] || fail "$(systemctl show -P NRestarts "$worker") restarts"
+rm "/run/systemd/system/$worker.d/fall.conf"
+systemctl daemon-reload
+systemctl reset-failed "$worker"
+systemctl start sandboxd@worker1.socket "$worker" || fail "start"
+id=$(create) || fail "create"
+expect sandboxuser "$(run_in "$id" whoami | jq -r .stdout)"
