@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "http-fixture.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -50,6 +53,49 @@ static void test_arguments(void **state) {
 
         assert_string_equal(body_of(get(f, "/arguments?a=b&c&d=%41%20+&%65=", "")), "a=b;c=;d=A  ;e=;");
         assert_string_equal(body_of(get(f, "/arguments", "")), "");
+}
+
+static int connect_own(const char *name) {
+        struct sockaddr_un a = { .sun_family = AF_UNIX };
+        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+
+        memcpy(a.sun_path + 1, name, strlen(name));
+        assert_true(fd >= 0);
+        assert_int_equal(connect(fd, (struct sockaddr *) &a,
+                                 (socklen_t) (offsetof(struct sockaddr_un, sun_path) + 1 + strlen(name))),
+                0);
+        return fd;
+}
+
+static void test_own_requests_need_no_key_and_say_whose_they_are(void **state) {
+        Fixture *f = *state;
+        char name[HTTP_OWN_NAME_MAX];
+
+        assert_int_equal(http_server_listen_own(f->routes.server, name), 0);
+        (void) fd_close(f->clients[0].fd);
+        f->clients[0].fd = connect_own(name);
+        assert_string_equal(body_of(get(f, "/owner", "X-Sandboxd-Owner: uid:7\r\n")), "uid:7");
+        assert_string_equal(body_of(get(f, "/owner", "")), "");
+}
+
+static void test_no_other_process_has_the_own_socket(void **state) {
+        Fixture *f = *state;
+        char name[HTTP_OWN_NAME_MAX], byte;
+        int status;
+
+        assert_int_equal(http_server_listen_own(f->routes.server, name), 0);
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (pid == 0) { /* connects, and exits with 0 when it is cut off */
+                int fd = connect_own(name);
+                (void) fcntl(fd, F_SETFL, 0);
+                (void) send(fd, "GET /owner HTTP/1.1\r\nHost: a\r\n\r\n", 34, MSG_NOSIGNAL);
+                _exit(recv(fd, &byte, 1, 0) > 0 ? 1 : 0);
+        }
+        while (waitpid(pid, &status, WNOHANG) == 0)
+                assert_true(sd_event_run(f->event, 10 * USEC_PER_MSEC) >= 0);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        assert_int_equal(f->routes.n_calls, 0);
 }
 
 static void test_methods(void **state) {
@@ -340,6 +386,8 @@ int main(void) {
                 TEST(test_paths_that_are_none),
                 TEST(test_escapes_that_are_none),
                 TEST(test_arguments),
+                TEST(test_own_requests_need_no_key_and_say_whose_they_are),
+                TEST(test_no_other_process_has_the_own_socket),
                 TEST(test_methods),
                 TEST(test_head_has_no_body),
                 TEST(test_a_refusal_keeps_the_connection),

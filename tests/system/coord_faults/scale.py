@@ -79,10 +79,14 @@ def many_workers(lab):
     check(polls > 2000, "they are not polled")
     if c.memory_kib():  # the sanitizers cost more
         check(share < 0.1, f"{share * 100:.1f} % of a processor")
-    start = time.monotonic()
-    for _ in range(2000):
-        c.create()
-    counts = [len(w.sessions) for w in workers]
-    check(sum(counts) == 2000, "sessions are lost")
-    # two random choices: nobody has many more than a share of two
-    check(max(counts) <= 8, f"at most {max(counts)}")
+    for _ in range(3):  # a busy machine makes some of them look slow, so that the rest gets more
+        before = [len(w.sessions) for w in workers]
+        until(60, lambda: c.health()["status"] == "healthy", "all are there")
+        for _ in range(2000):
+            c.create()
+        counts = [len(w.sessions) - n for w, n in zip(workers, before)]
+        check(sum(counts) == 2000, "sessions are lost")
+        # two random choices: nobody has many more than a share of two
+        if max(counts) <= 7:
+            return
+    check(False, f"at most {max(counts)}")
