@@ -28,6 +28,7 @@ _sandboxctl_ask() {
     case $* in
         list) printf '%s\n' aaa-1 bbb-2 ;;
         'worker list') echo worker1 ;;
+        'snapshot list') echo snapshot:1 ;;
         'image list') printf '%s\n' base tools:latest ;;
     esac
 }
@@ -65,6 +66,8 @@ check "no value of an option is taken for a command" "" "$(offered --url wor)"
 check "an image" "base" "$(offered create --image ba)"
 check "an image to remove" "base tools:latest" "$(offered image rm '')"
 check "an image to bring" "$top/etc/sandboxd.conf" "$(offered image import "$top/etc/sandboxd.c")"
+check "a command that is the first word of others" "aaa-1 bbb-2 delete list" "$(offered snapshot '')"
+check "the others" "snapshot:1" "$(offered snapshot delete '')"
 check "a signal" "SIGTERM" "$(offered signal aaa-1 e1 SIGTER)"
 check "a copy" "aaa-1:" "$(offered cp aaa)"
 check "a command to explain" "create" "$(offered help cre)"
@@ -101,6 +104,7 @@ END
     }
     check "zsh: a command" "sandboxctl health " "$(typed 'sandboxctl hea')"
     check "zsh: a second word" "sandboxctl worker undrain " "$(typed 'sandboxctl worker und')"
+    check "zsh: the second word of a command that is one itself" "sandboxctl snapshot delete " "$(typed 'sandboxctl snapshot del')"
     check "zsh: an option" "sandboxctl create --memory " "$(typed 'sandboxctl create --mem')"
     check "zsh: after an option with a value" "sandboxctl --timeout 5 version " "$(typed 'sandboxctl --timeout 5 ver')"
     check "zsh: a file" "sandboxctl --key-file $top/etc/sandboxd.conf " "$(typed "sandboxctl --key-file $top/etc/sandboxd.c")"

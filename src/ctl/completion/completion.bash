@@ -11,6 +11,7 @@ _sandboxctl_offer_none() { :; }
 _sandboxctl_offer_sessions() { mapfile -t COMPREPLY < <(compgen -W "$(_sandboxctl_ask list)" -- "$1"); }
 _sandboxctl_offer_workers() { mapfile -t COMPREPLY < <(compgen -W "$(_sandboxctl_ask worker list)" -- "$1"); }
 _sandboxctl_offer_images() { mapfile -t COMPREPLY < <(compgen -W "$(_sandboxctl_ask image list)" -- "$1"); }
+_sandboxctl_offer_snapshots() { mapfile -t COMPREPLY < <(compgen -W "$(_sandboxctl_ask snapshot list)" -- "$1"); }
 _sandboxctl_offer_signals() { mapfile -t COMPREPLY < <(compgen -A signal -- "${1:-SIG}"); }
 _sandboxctl_offer_commands() {
     mapfile -t COMPREPLY < <(compgen -W "$(_sandboxctl_table_commands | sed 's/[ :].*//' | sort -u)" -- "$1")
@@ -18,6 +19,10 @@ _sandboxctl_offer_commands() {
 _sandboxctl_offer_files() {
     compopt -o filenames 2>/dev/null
     mapfile -t COMPREPLY < <(compgen -f -- "$1")
+}
+# WORD CURRENT: what may follow the first word of a command.
+_sandboxctl_offer_second() {
+    mapfile -t -O ${#COMPREPLY[@]} COMPREPLY < <(compgen -W "$(_sandboxctl_table_commands | sed -n "s/^$1 \([^:]*\):.*/\1/p")" -- "$2")
 }
 _sandboxctl_offer_copies() {
     [[ $1 != *:* ]] || return 0
@@ -52,7 +57,9 @@ _sandboxctl() {
                     return 0
                 fi ;;
             *)
-                if [[ $command ]]; then
+                if [[ $command ]] && ((place == 0)) && [[ $(_sandboxctl_table_commands) == *$'\n'"$command $word:"* ]]; then
+                    command+=" $word"
+                elif [[ $command ]]; then
                     ((place++))
                 elif [[ $'\n'$(_sandboxctl_table_commands) == *$'\n'"$group$word:"* ]]; then
                     command=$group$word
@@ -72,8 +79,9 @@ _sandboxctl() {
             [[ ${offers[-1]} != *... ]] || offer=${offers[-1]}
         fi
         [[ ! $offer ]] || "_sandboxctl_offer_${offer%...}" "$cur"
+        ((place > 0)) || _sandboxctl_offer_second "$command" "$cur"
     elif [[ $group ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$(_sandboxctl_table_commands | sed -n "s/^$group\([^:]*\):.*/\1/p")" -- "$cur")
+        _sandboxctl_offer_second "${group% }" "$cur"
     else
         _sandboxctl_offer_commands "$cur"
     fi

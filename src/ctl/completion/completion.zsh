@@ -20,12 +20,25 @@ _sandboxctl_offer_images() {
     local -a images=(${(f)"$(_sandboxctl_ask image list)"})
     compadd -a images
 }
+_sandboxctl_offer_snapshots() {
+    local -a snapshots=(${(f)"$(_sandboxctl_ask snapshot list)"})
+    compadd -a snapshots
+}
 _sandboxctl_offer_signals() { _signals }
 _sandboxctl_offer_files() { _files }
 _sandboxctl_offer_copies() {
     local -a sessions=(${(f)"$(_sandboxctl_ask list)"})
     _files
     compadd -S : -a sessions
+}
+# WORD: what may follow the first word of a command.
+_sandboxctl_offer_second() {
+    local -a found
+    local line
+    for line in ${(f)"$(_sandboxctl_table_commands)"}; do
+        [[ $line != "$1 "* ]] || found+=("${line#$1 }")
+    done
+    _describe -t commands command found
 }
 _sandboxctl_offer_commands() {
     local -a commands
@@ -64,7 +77,9 @@ _sandboxctl() {
                     return
                 fi ;;
             *)
-                if [[ -n $command ]]; then
+                if [[ -n $command ]] && ((place == 1)) && [[ $(_sandboxctl_table_commands) == *$'\n'"$command $word:"* ]]; then
+                    command+=" $word"
+                elif [[ -n $command ]]; then
                     ((place++))
                 elif [[ $'\n'$(_sandboxctl_table_commands) == *$'\n'"$group$word:"* ]]; then
                     command=$group$word
@@ -87,11 +102,9 @@ _sandboxctl() {
             offer=$offers[-1]
         fi
         [[ -z $offer ]] || _sandboxctl_offer_${offer%...}
+        ((place > 1)) || _sandboxctl_offer_second $command
     elif [[ -n $group ]]; then
-        for line in ${(f)"$(_sandboxctl_table_commands)"}; do
-            [[ $line != $group* ]] || found+=("${line#$group}")
-        done
-        _describe -t commands command found
+        _sandboxctl_offer_second ${group% }
     else
         _sandboxctl_offer_commands
     fi

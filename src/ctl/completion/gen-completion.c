@@ -22,6 +22,7 @@ static const struct {
         { "SIGNAL", NULL, "signals" },
         { "COMMAND", "help", "commands" },
         { "IMAGE", NULL, "images" },
+        { "SNAPSHOT", NULL, "snapshots" },
         { "FILE", NULL, "files" },
         { "FILE|FOLDER", NULL, "files" },
         { "PATH", NULL, "files" },
