@@ -55,6 +55,7 @@ static const struct sock_filter filter[] = {
         ALLOW(fstat),
         ALLOW(statx),
         ALLOW(getdents64),
+        ALLOW(readlinkat),
         ALLOW(fcntl),
         ALLOW(mkdirat),
         ALLOW(symlinkat),

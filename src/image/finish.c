@@ -115,9 +115,9 @@ static int take_folder(const Plan *plan, char ret[static FILE_PATH_MAX]) {
         return 0;
 }
 
-/* These are each sandbox's own. */
+/* These are each sandbox's own, and empty; its home is filled. */
 static bool is_own(const char *path) {
-        static const char *const own[] = { SANDBOX_HOME, "/tmp", "/dev", "/proc" };
+        static const char *const own[] = { "/tmp", "/dev", "/proc" };
 
         for (size_t i = 0; i < ELEMENTSOF(own); i++) {
                 size_t n = strlen(own[i]) - 1;

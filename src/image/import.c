@@ -16,6 +16,7 @@
 #include "image/confine.h"
 #include "image/finish.h"
 #include "image/generation.h"
+#include "image/home.h"
 #include "image/report.h"
 
 #define NUMBERS_BEGIN 1767225600U /* 2026-01-01, in seconds since 1970 */
@@ -29,6 +30,7 @@ typedef struct Import {
         int source;         /* owned: the file or folder */
         int unpacked;       /* owned: what the file was compressed from, or -EBADF */
         int root;           /* owned: of the image */
+        int home;           /* owned: archive of its user's home folder */
         int broker[2];      /* owned: the reader's end is the second */
         int result[2];      /* owned: a pipe */
         char *text;         /* owned: what the reader told */
@@ -37,7 +39,7 @@ typedef struct Import {
 } Import;
 
 #define IMPORT_INIT                                                                                                    \
-        { .source = -EBADF, .unpacked = -EBADF, .root = -EBADF, .broker = { -EBADF, -EBADF },                          \
+        { .source = -EBADF, .unpacked = -EBADF, .root = -EBADF, .home = -EBADF, .broker = { -EBADF, -EBADF },                          \
           .result = { -EBADF, -EBADF }, .work = { .fd = -EBADF, .work_fd = -EBADF },                                   \
           .target = { .fd = -EBADF, .work_fd = -EBADF } }
 
@@ -47,12 +49,23 @@ static void import_done(Import *i) {
         (void) fd_close(i->source);
         (void) fd_close(i->unpacked);
         (void) fd_close(i->root);
+        (void) fd_close(i->home);
         fds_close(i->broker, 2);
         fds_close(i->result, 2);
         free(i->text);
 }
 
 /* --- the reader: a process that has nothing but what is open --- */
+
+static int pack_home(Import *i) {
+        int r = home_pack(i->root, i->home);
+
+        if (r == -EFBIG)
+                return report(r, "the image has more than %u files or 64 MiB in " SANDBOX_HOME
+                                 ", which is each sandbox's own: put them elsewhere",
+                        HOME_ENTRIES_MAX);
+        return r < 0 ? report_write(r, i->options->images) : 0;
+}
 
 static int read_image(Import *i) {
         _cleanup_(tree_writer_done) TreeWriter w = { .root_fd = i->root, .folder_fd = -EBADF, .uid = (uid_t) -1, .gid = (gid_t) -1 };
@@ -77,6 +90,8 @@ static int read_image(Import *i) {
                 r = finish_tree(&w, &plan);
         if (r == 0)
                 r = finish_config(&plan, &a, &config);
+        if (r == 0)
+                r = pack_home(i);
         if (r < 0)
                 return r;
         (void) snprintf(head, sizeof head, "%s\n%zu %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", plan.name, w.n_files,
@@ -182,6 +197,17 @@ static int make_root(Import *i) {
         if (fchown(i->root, i->owner.uid, i->owner.gid) < 0 || fchmod(i->root, 0755) < 0)
                 return report(errno, "%s: files cannot be given to owner %u:%u: %s: run as root", i->options->images,
                         i->owner.uid, i->owner.gid, strerror(errno));
+        i->home = openat(i->work.work_fd, IMAGE_FILES_NAME, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+        return i->home < 0 ? report_write(errno, i->options->images) : 0;
+}
+
+/* Kept if there is something in it: who opens it reads it as a whole. */
+static int settle_home(Import *i) {
+        struct stat st;
+
+        if (fstat(i->home, &st) < 0 ||
+                (st.st_size == 0 ? unlinkat(i->work.work_fd, IMAGE_FILES_NAME, 0) : fchmod(i->home, 0644)) < 0)
+                return report_write(errno, i->options->images);
         return 0;
 }
 
@@ -222,6 +248,9 @@ static int publish(Import *i, usec_t start) {
         r = generation_write(i->work.work_fd, IMAGE_CONFIG_NAME, config);
         if (r < 0)
                 return report_write(r, i->options->images);
+        r = settle_home(i);
+        if (r < 0)
+                return r;
         r = generations_open(i->options->images, folder, true, &i->target);
         if (r > 0)
                 return report(EEXIST, "%s/%s: not made by this program: move it away, or give another --name",

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -332,6 +333,13 @@ static int take_config(CreateSpec *spec, const ImageConfig *config) {
         } else if (config->env) {
                 json_decref(spec->env);
                 spec->env = json_incref(config->env);
+        }
+        if (config->files >= 0 && spec->files <= 0) { /* a snapshot has all of it */
+                char path[32];
+                (void) snprintf(path, sizeof path, "/proc/self/fd/%d", config->files); /* each with a place of its own */
+                spec->files = open(path, O_RDONLY | O_CLOEXEC);
+                if (spec->files < 0)
+                        return -errno;
         }
         if (!config->cwd || spec->cwd)
                 return 0;

@@ -146,12 +146,16 @@ static int find_folder(Images *images, const char *name, char folder[static IMAG
 
 static ImageConfig *read_config(const Images *images, const char *folder) {
         _cleanup_free_ char *text = malloc(IMAGE_CONFIG_MAX + 1);
-        char path[IMAGE_NAME_MAX + sizeof IMAGE_CONFIG_NAME];
+        char path[IMAGE_NAME_MAX + 16];
         ImageConfig *config = NULL;
 
         (void) snprintf(path, sizeof path, "%s/" IMAGE_CONFIG_NAME, folder);
         ssize_t n = text ? file_read(images->fd, path, text, IMAGE_CONFIG_MAX + 1) : -ENOMEM;
-        return n >= 0 && image_config_read(text, (size_t) n, &config, NULL) >= 0 ? config : NULL;
+        if (n < 0 || image_config_read(text, (size_t) n, &config, NULL) < 0)
+                return NULL;
+        (void) snprintf(path, sizeof path, "%s/" IMAGE_FILES_NAME, folder);
+        config->files = openat(images->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+        return config;
 }
 
 static ImageConfig *get_config(Images *images, const char *folder) {

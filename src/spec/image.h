@@ -17,7 +17,7 @@
 #define IMAGE_FOLDER_MAX 112U /* with NUL; a number follows for each time that it is made */
 #define IMAGE_CONFIG_NAME "config.json"
 #define IMAGE_CONFIG_MAX (256 * KIB)
-#define IMAGE_FILES_NAME "files.tar" /* beside it: what the image has in /home/sandboxuser and /tmp */
+#define IMAGE_FILES_NAME "files.tar" /* beside it: what the image has in /home/sandboxuser, if it has */
 
 /* Returns 0, -EINVAL when it is no reference, -ENAMETOOLONG when its folder's name would be too long. */
 int image_folder(const char *reference, char folder[static IMAGE_FOLDER_MAX]);

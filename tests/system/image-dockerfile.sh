@@ -14,6 +14,7 @@ build=$1 top=$2
 "$top/tools/need" image || exit 1
 
 work=$(mktemp -d /var/tmp/image-dockerfile.XXXXXX)
+chmod 755 "$work"
 cache=${SANDBOXD_LAB_CACHE:-/var/tmp/sandboxd-test-lab}
 images=$work/state/images
 ctl=$build/src/ctl/sandboxctl
@@ -52,7 +53,7 @@ mkdir "$work/empty"
     { tail -n 20 "$work/build.log"; fail "podman build"; }
 
 step "what is in it"
-inside() { "${podman[@]}" run --rm --network none --cgroups disabled sandbox-secure:latest "$@"; }
+inside() { "${podman[@]}" run --rm --network none --cgroups disabled --ulimit host sandbox-secure:latest "$@"; }
 if inside true 2>"$work/run.log"; then
     expect sandboxuser "$(inside whoami)"
     expect "uid=1000(sandboxuser) gid=1000(sandboxuser) groups=1000(sandboxuser)" "$(inside id)"

@@ -152,6 +152,25 @@ def the_user_has_a_name_and_a_folder_to_start_in():
     assert said["architecture"] == ARCHITECTURE and said["digest"].startswith("sha256:"), said
 
 
+def what_is_in_the_home_folder_is_kept_for_sessions():
+    home = "home/sandboxuser/"
+    usual = layer(folder("home"), folder(home, uid=1000), entry(home + ".bashrc"), entry(home + ".profile"))
+    good(archive(Oci([usual])))
+    assert not os.path.exists(IMAGES + "/test_3a1/files.tar")
+    good(archive(Oci([usual, layer(entry(home + "app/main.py", data=b"1", uid=1000, mode=0o600), link(home + "l", "/etc/passwd"))],
+                     config={"WorkingDir": "/home/sandboxuser/app/deep"})))
+    with tarfile.open(IMAGES + "/test_3a1/files.tar") as tar:
+        found = {member.name: member for member in tar}
+    assert set(found) == {home + n for n in (".bashrc", ".profile", "app", "app/main.py", "app/deep", "l")}, found
+    assert found[home + "l"].issym() and found[home + "app/main.py"].size == 1
+    assert json.load(open(IMAGES + "/test_3a1/config.json", encoding="utf-8"))["cwd"] == "/home/sandboxuser/app/deep"
+    # not what a link leads to
+    good(archive(Oci([layer(link("home", TOP))])))
+    good(archive(Oci([layer(folder("home"), link("home/sandboxuser", TOP))])))
+    assert not os.path.exists(IMAGES + "/test_3a1/files.tar")
+    refused("64 MiB in /home/sandboxuser", archive(Oci([layer(entry(home + "x", data=bytes(65 << 20)))])))
+
+
 def names_come_from_the_archive_or_the_command():
     good(archive(Oci([BASE], name="docker.io/library/python:3")))
     assert os.path.isdir(IMAGES + "/python_3a3")
@@ -191,8 +210,9 @@ def importing_again_replaces_it():
         numbers.append(int(os.readlink(IMAGES + "/test_3a1").removeprefix("test_3a1-")))
         assert f"file{number}" in tree("test_3a1")
     assert numbers == list(range(numbers[0], numbers[0] + 3)), numbers
-    # the one before stays for sandboxes that just begin
-    assert sorted(os.listdir(IMAGES)) == ["test_3a1", f"test_3a1-{numbers[1]}", f"test_3a1-{numbers[2]}"]
+    # the one before stays for sandboxes that just begin, and older ones until the next run
+    good(archive(Oci([BASE])))
+    assert sorted(os.listdir(IMAGES)) == ["test_3a1"] + [f"test_3a1-{numbers[0] + n}" for n in (1, 2, 3)]
     status, out, err = run("rm", "test:1", owner=False)
     assert status == 0 and "removed" in out, err
     assert os.listdir(IMAGES) == []

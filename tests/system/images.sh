@@ -19,6 +19,7 @@ from image_archives import *
 name, path, which = sys.argv[1:4]
 rootfs = subprocess.run(["tar", "-C", "/var/lib/sandboxd/images/base/rootfs", "-c", "."], stdout=subprocess.PIPE, check=True).stdout
 write_tar(docker([rootfs, layer(folder("srv/app"), entry("srv/app/which", data=which.encode()),
+                                entry("home/sandboxuser/notes/first", data=b"note", uid=1000, gid=1000),
                                 entry("srv/app/suid", data=b"x", mode=0o4755))],
                  name=name, config={"Env": ["GREETING=hello " + which, "PATH=/opt/bin:/usr/bin:/bin"], "WorkingDir": "/srv/app"}), path)
 PYTHON
@@ -55,12 +56,14 @@ expect "uid=1000(sandboxuser) gid=1000(sandboxuser) groups=1000(sandboxuser)" "$
 expect "/opt/bin:/usr/bin:/bin" "$(said "$id" 'echo $PATH')"
 expect "/tmp" "$(post "/v1/sessions/$id/exec" '{"command":"pwd","cwd":"/tmp"}' | jq -r '.stdout | rtrimstr("\n")')"
 run_in "$id" 'echo x >/srv/app/which' | jq -e '.exit_code != 0' >/dev/null || fail "the image can be written"
+expect "note sandboxuser changed" "$(said "$id" 'cd; echo $(cat notes/first) $(stat -c %U notes/first) $(echo changed >notes/first && cat notes/first)')"
 # the interpreter that waited has the image's environment and folder
 context=$(post "/v1/sessions/$id/contexts" '{"language":"python"}' | jq -r '.context_id // .id')
 expect "/srv/app hello one" "$(post "/v1/sessions/$id/contexts/$context/run" '{"code":"import os\nprint(os.getcwd(), os.environ[\"GREETING\"])"}' | jq -r '.stdout | rtrimstr("\n")')"
 other=$(create '{"image":"docker.io/library/demo:latest","env":{"GREETING":"mine","MORE":"1"}}')
 expect "mine 1 /opt/bin:/usr/bin:/bin" "$(said "$other" 'echo $GREETING $MORE $PATH')"
-expect "" "$(said "$(create)" 'echo $GREETING')"
+expect "note" "$(said "$other" 'cat ~/notes/first')"
+expect "" "$(said "$(create)" 'echo $GREETING; ls')"
 
 step "the lists"
 get /v1/images | jq -e '[.images[].name] == ["base", "demo:latest"] and .images[1].cwd == "/srv/app" and .images[1].files > 100
