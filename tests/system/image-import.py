@@ -95,6 +95,18 @@ def every_form_gives_the_same_files():
         assert tree("test_3a1") == first, path
 
 
+def what_docker_saves_since_version_25_is_both():
+    files = Oci([BASE], how=None, name="docker.io/library/both:1")
+    [layer_path] = ["blobs/" + d["digest"].replace(":", "/") for d in files.layers]
+    files["manifest.json"] = json.dumps([{
+        "Config": "blobs/" + files.manifest["config"]["digest"].replace(":", "/"), "RepoTags": ["both:1"],
+        "Layers": [layer_path], "LayerSources": {}}]).encode()
+    good(archive(files))
+    assert tree("both_3a1")["bin/sh"][1] == b"shell"
+    files[layer_path] = files[layer_path].replace(b"shell", b"shelf")
+    refused("another content", archive(files))
+
+
 def links_between_the_members_of_a_docker_archive_are_followed():
     files = docker([BASE])
     [path] = [name for name in files if name.endswith("/layer.tar")]
