@@ -39,6 +39,37 @@ int attack_fd_leak(char part) {
         return verdict("only 0, 1 and 2");
 }
 
+/* Lets a name be by turns a file, a link to a file of the host, a folder and a link to the host's, as fast as it can,
+ * while the runner reads and writes it through the API. /tmp/attack-target: the path on the host. */
+int attack_file_swap(char part) {
+        char target[300] = "", folder[300];
+        unsigned long n = 0;
+
+        (void) part;
+        if (read_file("/tmp/attack-target", target, sizeof target) <= 0 || !strrchr(target, '/'))
+                return broken("nothing to reach for");
+        (void) snprintf(folder, sizeof folder, "%.*s", (int) (strrchr(target, '/') - target), target);
+        if (mkdir("/home/sandboxuser/swap", 0755) < 0 || chdir("/home/sandboxuser/swap") < 0)
+                return broken("no folder");
+        (void) mkdir("real", 0755);
+        ready();
+        for (uint64_t end = now_ms() + 85000; now_ms() < end; n++) {
+                if (n % 16 == 0 && access("/tmp/attack-stop", F_OK) == 0)
+                        break;
+                int fd = open(".file", O_CREAT | O_TRUNC | O_WRONLY | O_CLOEXEC, 0644);
+                (void) write(fd, "mine", 4);
+                (void) close(fd);
+                (void) rename(".file", "x");
+                (void) symlink(target, ".link");
+                (void) rename(".link", "x");
+                (void) symlink("real", ".folder");
+                (void) rename(".folder", "d");
+                (void) symlink(folder, ".folder");
+                (void) rename(".folder", "d");
+        }
+        return held("%lu turns", n);
+}
+
 static bool is_root(int fd) {
         struct stat here, root;
 

@@ -167,6 +167,35 @@ int attack_host_identity(char part) {
         return verdict("host name, domain, control groups, disks, buses");
 }
 
+/* Looks for control files by every path where one could be, and for a way to make a group. */
+int attack_cgroup_write(char part) {
+        static const char *const folders[] = { "/sys/fs/cgroup", "/sys/fs/cgroup/unified", "/sys/fs/cgroup/memory",
+                "/proc/1/root/sys/fs/cgroup", "/proc/self/root/sys/fs/cgroup", "/cgroup", "/dev/cgroup" };
+        static const char *const files[] = { "cgroup.procs", "cgroup.kill", "cgroup.subtree_control", "memory.max",
+                "memory.high", "cpu.max", "pids.max", "release_agent", "notify_on_release", "cgroup.freeze" };
+        char path[128], text[256];
+
+        (void) part;
+        for (size_t i = 0; i < N_OF(folders); i++) {
+                for (size_t j = 0; j < N_OF(files); j++) {
+                        (void) snprintf(path, sizeof path, "%s/%s", folders[i], files[j]);
+                        int fd = open(path, O_WRONLY | O_CLOEXEC);
+                        if (fd >= 0) {
+                                hole("%s can be opened for writing", path);
+                                (void) close(fd);
+                        }
+                        if (has_content(path))
+                                hole("%s can be read", path);
+                }
+                (void) snprintf(path, sizeof path, "%s/attack", folders[i]);
+                if (mkdir(path, 0755) == 0)
+                        hole("a group can be made in %s", folders[i]);
+        }
+        if (read_file("/proc/self/cgroup", text, sizeof text) > 0 && strstr(text, "sandboxd"))
+                hole("the control group's path shows: %.80s", text);
+        return verdict("%zu files in %zu places", N_OF(files), N_OF(folders));
+}
+
 /* Locks of the newer kind are shown to every reader of /proc/locks, ranges and all: 126 bits a lock from one tenant
  * to another. */
 int attack_proc_locks(char part) {

@@ -134,6 +134,7 @@ static const struct option options[] = {
         { "program", required_argument, NULL, 'p' },
         { "list", no_argument, NULL, 'l' },
         { "verbose", no_argument, NULL, 'v' },
+        { "thorough", no_argument, NULL, 't' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
 };
@@ -144,6 +145,7 @@ static int usage(FILE *f, int status) {
                      "  --key KEY       of the API (default: the variable SANDBOXD_KEY)\n"
                      "  --program FILE  the program with the cases (default: \"attack\" beside this one)\n"
                      "  --list          show the cases\n"
+                     "  --thorough      take the time for 100,000 reads and writes\n"
                      "  --verbose       say what was tried also where it held\n",
                 f);
         return status;
@@ -170,6 +172,9 @@ int main(int argc, char *argv[]) {
                         break;
                 case 'l':
                         list = true;
+                        break;
+                case 't':
+                        x.thorough = true;
                         break;
                 case 'v':
                         x.verbose = true;
@@ -232,6 +237,7 @@ int main(int argc, char *argv[]) {
                 (void) printf("%u skipped\n", x.skipped);
         if (x.known)
                 (void) printf("%u known gaps, see SECURITY.md\n", x.known);
+        (void) printf("sandboxes: %u of %u cases held\n", x.passed, x.passed + x.failed);
         (void) printf("%u passed, %u failed\n", x.passed, x.failed);
         return n_run == 0 || x.failed > 0;
 }

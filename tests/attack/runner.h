@@ -18,7 +18,7 @@ typedef struct Runner {
         char program[PATH_MAX];
         char *image;     /* owned; the program in base64 */
         char inside[64]; /* its path in sandboxes, with a name that nothing else has */
-        bool verbose;
+        bool verbose, thorough;
         Case cases[256];
         size_t n_cases;
         Health before;
