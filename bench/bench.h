@@ -23,7 +23,8 @@ typedef struct Bench {
 #define RUN_TRUE "{\"argv\":[\"/bin/true\"]}"
 
 typedef void Part(Bench *b);
-Part part_create, part_ondemand, part_exec, part_growth, part_memory, part_rate, part_files, part_image, part_filter;
+Part part_create, part_ondemand, part_exec, part_growth, part_memory, part_rate, part_files, part_image, part_filter,
+        part_streams, part_warm;
 
 /* --- sessions that are just there --- */
 

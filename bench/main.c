@@ -23,6 +23,8 @@ static const struct {
         { "files", part_files },
         { "image", part_image },
         { "filter", part_filter },
+        { "streams", part_streams },
+        { "warm", part_warm },
 };
 
 static const struct option options[] = {
@@ -41,7 +43,7 @@ static const struct option options[] = {
 _noreturn_ static void usage(void) {
         (void) fputs("bench-sandboxd --tcp ADDR:PORT --unix PATH --root DIR --pid PID [--bundle DIR]\n"
                      "               [--other ADDR] [--rounds N] [--sessions N] [--seconds S] PART\n"
-                     "  parts: create ondemand exec growth memory rate files image filter\n",
+                     "  parts: create ondemand exec growth memory rate files image filter streams warm\n",
                 stderr);
         exit(2);
 }
