@@ -12,7 +12,7 @@
 
 void part_warm(Bench *b) {
         static const char *const python[] = { "/usr/bin/python3", "-c", "print(1)", NULL };
-        char id[SESSION_ID_MAX], path[SESSION_ID_MAX + 96], cid[80];
+        char id[SESSION_ID_MAX], path[SESSION_ID_MAX + 96], cid[37];
         Pair first = { 0 };
 
         report_title("interpreters, us", "sandboxd", "python3");

@@ -10,4 +10,6 @@ here=$(dirname "$(readlink -f "$0")")
 [ -z "${LAB_MODE-}" ] || here=/lab/system
 # shellcheck source=tests/system/worker-run.sh
 . "$here/worker-run.sh"
+# shellcheck disable=SC2034
+through_coordinator="test_any_request_lets_it_go_on"
 worker_run "$here/pause.py" "$@"

@@ -10,4 +10,6 @@ here=$(dirname "$(readlink -f "$0")")
 [ -z "${LAB_MODE-}" ] || here=/lab/system
 # shellcheck source=tests/system/worker-run.sh
 . "$here/worker-run.sh"
+# shellcheck disable=SC2034
+through_coordinator="test_requests test_refusals test_sizes test_websocket test_raw test_ends"
 worker_run "$here/ports.py" "$@"

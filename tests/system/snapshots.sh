@@ -10,6 +10,8 @@ here=$(dirname "$(readlink -f "$0")")
 [ -z "${LAB_MODE-}" ] || here=/lab/system
 # shellcheck source=tests/system/worker-run.sh
 . "$here/worker-run.sh"
+# shellcheck disable=SC2034
+through_coordinator="test_files test_pages test_fork test_many"
 worker_run "$here/snapshots.py" "$@" || exit 1
 [ -n "${LAB_MODE-}" ] || exit 0
 

@@ -1,10 +1,28 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # shellcheck shell=bash
 # For tests that a worker of their own is enough for: worker_run PROGRAM BUILD [ARGUMENT...] runs the python program
-# with ADDRESS, PID and the arguments, in the lab on the worker of the packages, else on one of BUILD.
+# with ADDRESS, PID and the arguments, in the lab on the worker of the packages, else on one of BUILD, and there the tests
+# of $through_coordinator once more through a coordinator.
+
+worker='' coordinator=''
+
+# in worker_run
+worker_run_coordinator() {
+    local there=$((port + 1)) names
+    read -ra names <<<"$through_coordinator"
+    ( cd "$work" && WORKERS=http://127.0.0.1:$port PORT=$there exec "$build/src/coord/sandbox-coord" ) >"$work/coord" 2>&1 &
+    coordinator=$!
+    for _ in $(seq 300); do
+        ! curl -sf "http://127.0.0.1:$there/health" >/dev/null || break
+        kill -0 $coordinator 2>/dev/null || break
+        sleep 0.1
+    done
+    echo "-- through a coordinator"
+    python3 "$program" "127.0.0.1:$there" "$worker" "${names[@]}" || { tail "$work/coord"; return 1; }
+}
 
 worker_run() {
-    local program=$1 build=${2-} work port status
+    local program=$1 build=${2-} status
     if [ -n "${LAB_MODE-}" ]; then
         # shellcheck source=tests/system/lib.sh
         . /lab/system/lib.sh
@@ -20,8 +38,7 @@ worker_run() {
     "$build/src/daemon/sandboxd" --standalone --worker "run$$" --state "$work/state" --runtime "$work/run" \
         --listen "127.0.0.1:$port" >"$work/log" 2>&1 &
     worker=$!
-    # shellcheck disable=SC2064
-    trap "kill $worker 2>/dev/null; wait; rm -rf '$work'" EXIT
+    trap 'kill $worker $coordinator 2>/dev/null; wait; rm -rf "$work"' EXIT
     for _ in $(seq 300); do
         ! grep -q '^ready$' "$work/log" || break
         kill -0 $worker 2>/dev/null || break
@@ -30,6 +47,8 @@ worker_run() {
     grep -q '^ready$' "$work/log" || { cat "$work/log"; echo "the worker does not start"; return 1; }
     python3 "$program" "127.0.0.1:$port" $worker "${@:3}"
     status=$?
+    # shellcheck disable=SC2154
+    [ $status != 0 ] || [ $# -gt 2 ] || [ -z "$through_coordinator" ] || worker_run_coordinator || status=1
     kill -0 $worker || { tail "$work/log"; echo "the worker has ended"; status=1; }
     return $status
 }
