@@ -20,6 +20,8 @@ import threading
 import time
 import errno
 
+from patience import patience
+
 build = os.path.abspath(sys.argv[1])
 wanted = sys.argv[2:]
 work = tempfile.mkdtemp(prefix="sandboxd-faults.")
@@ -38,7 +40,7 @@ def until(condition, seconds, text):
     """Waits; returns how long it took."""
     begin = time.monotonic()
     while not condition():
-        if time.monotonic() - begin > seconds:
+        if time.monotonic() - begin > patience(seconds):
             raise Problem(text() if callable(text) else text)
         time.sleep(0.02)
     return time.monotonic() - begin
@@ -348,13 +350,13 @@ def process_1_is_killed():
 
         t = threading.Thread(target=run)
         t.start()
-        time.sleep(0.2)
         # of those that are new the one with a child is the sandbox with the command
+        until(lambda: any(children(p) for p in mine), 10, "the command does not start")
         victim = [p for p in mine if children(p)]
         expect(len(victim) == 1, f"which is it? {mine}")
         begin = time.monotonic()
         os.kill(victim[0], signal.SIGKILL)
-        t.join(20)
+        t.join(60)
         expect("at" in answer, "the command is not answered")
         times.append(answer["at"] - begin)
         expect(answer["status"] in (200, 410), f"answer {answer}")
@@ -363,7 +365,7 @@ def process_1_is_killed():
         expect(main.execute(other, "echo $((6*7))") == "42\n", "another session")
     main.delete(other)
     main.settle(base)
-    expect(max(times) < 3, f"answered after {max(times):.2f} s")
+    expect(max(times) < patience(3), f"answered after {max(times):.2f} s")
     print(f"  answered after {sorted(times)[len(times) // 2] * 1000:.0f} ms, at most {max(times) * 1000:.0f} ms")
 
 
@@ -522,7 +524,16 @@ def same_name_twice():
 @case
 def too_few_descriptors():
     """more connections than descriptors: what is too much waits or is refused, without a busy loop, and all is well after"""
-    small = Worker(main.state, f"{main.name}-few", limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160)))
+    for attempt in range(30):
+        try:
+            small = Worker(main.state, f"{main.name}-few",
+                           limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (160, 160)))
+            break
+        except Problem as e:
+            # those on their way through sockets count against it too, root's on the whole machine
+            if attempt == 29 or "Too many references" not in str(e):
+                raise
+            time.sleep(1)
     idle = []
     try:
         base = small.settle()
@@ -581,7 +592,7 @@ def ten_times_too_many():
         expect(len(made) + len(refused) == n, f"{[a for a in answers if a[1] not in (201, 429, 503)][:3]}")
         expect(all(a[2] for a in answers if a[1] != 201), "a refusal without Retry-After")
         expect(len(made) <= limit, f"{len(made)} sessions where {limit} fit")
-        expect(refused[-1] < 5 and made[-1] < 5, f"answered after {refused[-1]:.1f} s, {made[-1]:.1f} s")
+        expect(refused[-1] < patience(5) and made[-1] < patience(5), f"answered after {refused[-1]:.1f} s, {made[-1]:.1f} s")
         print(f"  {len(made)} made (at most {made[-1] * 1000:.0f} ms; alone {max(a[0] for a in alone) * 1000:.0f} ms), "
               f"{len(refused)} refused (at most {refused[-1] * 1000:.0f} ms)")
         small.clean()

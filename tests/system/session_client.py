@@ -8,6 +8,8 @@ import sys
 import time
 import traceback
 
+from patience import within
+
 ADDRESS = sys.argv[1]
 WORKER = int(sys.argv[2])
 
@@ -38,11 +40,8 @@ def expect(wanted, got, what=""):
 
 
 def until(condition, what, seconds=30):
-    end = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > end:
-            raise AssertionError(f"not in {seconds} s: {what}")
-        time.sleep(0.05)
+    if not within(seconds, condition):
+        raise AssertionError(f"not in {seconds} s: {what}")
 
 
 def descriptors():

@@ -7,11 +7,13 @@
 
 # Starting fails, in time, and the journal says PATTERN; leaves nothing running.
 refuses() { # PATTERN
-    local since start=$SECONDS
+    local since unit start=$SECONDS
     since=$(date '+%F %T.%6N')
-    ! timeout 60 systemctl start sandboxd@worker1 2>/dev/null || fail "it starts"
+    ! timeout 240 systemctl start sandboxd@worker1 2>/dev/null || fail "it starts"
     echo "failed after $((SECONDS - start)) s"
-    [ $((SECONDS - start)) -lt 30 ] || fail "that took too long"
+    for unit in sandboxd-base-image.service sandboxd-spawner@worker1.service sandboxd@worker1.service; do
+        [ "$(systemctl show -P Result "$unit")" != timeout ] || fail "$unit: its time was over"
+    done
     # restarts come to an end by themselves
     until_true 60 eval 'systemctl is-failed --quiet sandboxd@worker1 ||
         [ "$(systemctl is-active sandboxd@worker1)" = inactive ]' || fail "it goes on trying"

@@ -10,6 +10,8 @@ import subprocess
 import tempfile
 import time
 
+from patience import patience
+
 from . import fake
 from .driver import case, check, free_port, until
 
@@ -152,7 +154,7 @@ def late(lab):
     redis = Redis(lab)
     w = lab.worker("w")
     c, seconds = timed(lambda: lab.coordinator([w], redis.settings))
-    check(seconds < 4, f"the start took {seconds:.1f} s")
+    check(seconds < patience(4), f"the start took {seconds:.1f} s")
     health = c.health()
     check(health["status"] == "degraded" and health["store"] == "redis", f"{health}")
     check(health["store_error"], "no reason")
@@ -182,7 +184,7 @@ def dies(lab):
     for c in a, b:
         check(c.request("GET", f"/v1/sessions/{before}").status == 200, "it is not served any more")
     made, seconds = timed(lambda: [a.create() for _ in range(20)])
-    check(seconds < 3, f"20 creations took {seconds:.1f} s")
+    check(seconds < patience(3), f"20 creations took {seconds:.1f} s")
     check(a.create({"key": "before"}, status=200), "the key is not known")
     during = a.create({"key": "during"})
     check(b.request("GET", f"/v1/sessions/{made[0]}").status == 200, "the other does not find it by asking")
@@ -208,12 +210,12 @@ def slow(lab):
             for answer, seconds in pool.map(lambda i: timed(lambda: a.request(
                     "POST", "/v1/sessions", {"key": f"k{i}"} if i % 2 else None)), range(8)):
                 check(answer.status == 201, f"{answer}")
-                check(seconds < 2.5, f"{seconds:.2f} s")
+                check(seconds < patience(2.5), f"{seconds:.2f} s")
         until(3, lambda: a.health()["status"] == "degraded", "degraded")
         _, seconds = timed(lambda: [a.create() for _ in range(20)])
-        check(seconds < 2.5, f"20 creations took {seconds:.2f} s")
+        check(seconds < patience(2.5), f"20 creations took {seconds:.2f} s")
         answer, seconds = timed(lambda: b.request("GET", f"/v1/sessions/{session}"))
-        check(answer.status == 200 and seconds < 2.5, f"{answer} after {seconds:.2f} s")
+        check(answer.status == 200 and seconds < patience(2.5), f"{answer} after {seconds:.2f} s")
     finally:
         redis.pause(False)
     until(8, lambda: connected(a) and connected(b), "healthy again")
