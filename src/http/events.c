@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "spec/json.h"
+
 #define KEEP_ALIVE_USEC (15 * USEC_PER_SEC)
 #define KEEP_ALIVE ": keep-alive\n\n"
 
@@ -71,6 +73,23 @@ int http_events_put_id(HttpEvents *e, const char *name, uint64_t id, json_t *dat
 
         (void) snprintf(line, sizeof line, "id: %llu\n", (unsigned long long) id);
         return put(e, name, line, data);
+}
+
+int http_events_put_text(
+        HttpEvents *e, const char *name, uint64_t id, uint64_t offset, const char *text, size_t length) {
+        char head[160];
+        int n = snprintf(head, sizeof head, "event: %s\nid: %llu\ndata: {\"offset\":%llu,\"data\":\"", name,
+                (unsigned long long) id, (unsigned long long) offset);
+        size_t whole = (size_t) n + json_escaped_length(text, length) + sizeof "\"}\n\n";
+        char *out = malloc(whole), *end;
+
+        assert(n > 0 && (size_t) n < sizeof head);
+        if (!out)
+                return -ENOMEM;
+        memcpy(out, head, (size_t) n);
+        end = json_escape(text, length, out + n);
+        memcpy(end, "\"}\n\n", sizeof "\"}\n\n");
+        return set_out(e, out);
 }
 
 static int next(HttpEvents *e) {

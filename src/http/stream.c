@@ -28,6 +28,9 @@ int http_events_put_output(HttpEvents *e, const Exec *exec, const OutputPiece *p
         if (n == 0)
                 return -EIO;
         *ret_next = p->offset + n;
+        if (!exec->base64 && utf8_is_valid(buf, n))
+                return http_events_put_text(
+                        e, p->stream == OUTPUT_STDOUT ? "stdout" : "stderr", *ret_next, p->offset, buf, n);
         return http_events_put_id(e, p->stream == OUTPUT_STDOUT ? "stdout" : "stderr", *ret_next,
                 json_pack("{sI so}", "offset", (json_int_t) p->offset, "data", exec_text(exec, buf, n)));
 }

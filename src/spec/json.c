@@ -213,3 +213,95 @@ int json_parse_limit_cpu(const char *name, const json_t *value, void *ret, Error
 int json_parse_limit_pids(const char *name, const json_t *value, void *ret, Error *error) {
         return parse_whole(name, value, LIMIT_PIDS_MIN, LIMIT_PIDS_MAX, &((Limits *) ret)->pids, error);
 }
+
+/* What stands behind the backslash: a letter, 'u' for four digits, or 0 for what stands for itself. */
+static char escape_letter(unsigned char c) {
+        static const char control[0x20] = { [0] = 'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'b',
+                't',
+                'n',
+                'u',
+                'f',
+                'r',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u',
+                'u' };
+
+        if (c < 0x20)
+                return control[c];
+        return c == '"' || c == '\\' ? (char) c : 0;
+}
+
+/* How many bytes from @p on stand for themselves, found eight a step. */
+static size_t plain_run(const char *p, size_t length) {
+        const uint64_t ones = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
+        size_t i = 0;
+
+        for (; length - i >= sizeof(uint64_t); i += sizeof(uint64_t)) {
+                uint64_t word;
+                memcpy(&word, p + i, sizeof word);
+                uint64_t quote = word ^ (ones * '"'), backslash = word ^ (ones * '\\');
+                /* a byte below 0x20, or zero in one of the others; bytes of characters beyond ASCII are none */
+                uint64_t found =
+                        ((word - ones * 0x20) & ~word) | ((quote - ones) & ~quote) | ((backslash - ones) & ~backslash);
+                if (found & high)
+                        break;
+        }
+        while (i < length && !escape_letter((unsigned char) p[i]))
+                i++;
+        return i;
+}
+
+size_t json_escaped_length(const char *bytes, size_t length) {
+        size_t n = length;
+
+        for (size_t at = plain_run(bytes, length); at < length; at += plain_run(bytes + at, length - at)) {
+                n += escape_letter((unsigned char) bytes[at]) == 'u' ? 5 : 1;
+                at++;
+        }
+        return n;
+}
+
+char *json_escape(const char *bytes, size_t length, char *to) {
+        static const char digits[] = "0123456789ABCDEF";
+
+        for (size_t at = 0;;) {
+                size_t n = plain_run(bytes + at, length - at);
+                memcpy(to, bytes + at, n);
+                to += n;
+                at += n;
+                if (at == length)
+                        return to;
+                unsigned char c = (unsigned char) bytes[at++];
+                *to++ = '\\';
+                *to++ = escape_letter(c);
+                if (to[-1] == 'u') {
+                        memcpy(to, "00", 2);
+                        to[2] = digits[c >> 4];
+                        to[3] = digits[c & 15];
+                        to += 4;
+                }
+        }
+}

@@ -348,8 +348,43 @@ static void test_limits_have_bounds(void **state) {
         assert_int_equal(t.limits.memory, 64 * MIB);
 }
 
+/* As the library writes it. */
+static void check_escaped(const char *bytes, size_t length) {
+        _cleanup_json_ json_t *j = json_stringn(bytes, length);
+        _cleanup_free_ char *wanted = json_dumps(j, JSON_ENCODE_ANY), *got = malloc(6 * length + 1);
+
+        assert_non_null(wanted);
+        char *end = json_escape(bytes, length, got);
+        assert_int_equal((size_t) (end - got), strlen(wanted) - 2);
+        assert_memory_equal(got, wanted + 1, strlen(wanted) - 2);
+        assert_int_equal(json_escaped_length(bytes, length), strlen(wanted) - 2);
+}
+
+static void test_escaped_text_is_what_the_library_writes(void **state) {
+        static const char characters[] = "\xc3\xa4\xe2\x82\xac\xf0\x9f\x98\x80";
+        char text[64];
+
+        (void) state;
+        check_escaped("", 0);
+        check_escaped(characters, sizeof characters - 1);
+        for (unsigned c = 1; c < 0x80; c++)
+                for (size_t length = 1; length < 20; length++)
+                        for (size_t at = 0; at < length; at++) {
+                                memset(text, 'x', length);
+                                text[at] = (char) c;
+                                check_escaped(text, length);
+                        }
+        memset(text, '"', sizeof text);
+        check_escaped(text, sizeof text);
+        memset(text, 0x1f, sizeof text);
+        memcpy(text + 10, characters, sizeof characters - 1);
+        check_escaped(text, sizeof text);
+        check_escaped("a\0b", 3);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_escaped_text_is_what_the_library_writes),
                 cmocka_unit_test(test_object_is_read),
                 cmocka_unit_test(test_nothing_is_an_empty_object),
                 cmocka_unit_test(test_what_is_no_object_is_refused),
