@@ -135,7 +135,7 @@ int home_pack(int root_fd, int fd) {
         int r = -ENOMEM;
         if (archive_write_set_format_pax_restricted(h->archive) == ARCHIVE_OK &&
                 archive_write_open_fd(h->archive, fd) == ARCHIVE_OK) {
-                (void) snprintf(h->path, sizeof h->path, "%s", SANDBOX_HOME + 1);
+                (void) snprintf(h->path, sizeof h->path, "%s", &SANDBOX_HOME[1]);
                 r = put_folder(h, take_fd(home), strlen(h->path));
                 if (r == 0 && archive_write_close(h->archive) != ARCHIVE_OK)
                         r = -archive_errno(h->archive);
