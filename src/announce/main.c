@@ -57,7 +57,7 @@ int main(int argc, char *argv[]) {
         }
         if (sodium_init() < 0)
                 return EXIT_FAILURE;
-        int r = config_load("", worker, &config, &error);
+        int r = config_load_without_keys("", worker, &config, &error);
         log_setup(LOG_TARGET_AUTO, LOG_INFO, r < 0 ? worker : config->worker_id);
         if (r < 0) {
                 log_error("%s", error.detail ? error.detail : "Out of memory.");

@@ -291,7 +291,7 @@ static int load_keys(Config *c, const char *root, Error *error) {
         return api_keys_add_given(&c->keys, path, error);
 }
 
-static int load(Config *c, const char *root, const char *worker, Error *error) {
+static int load(Config *c, const char *root, const char *worker, bool keys, Error *error) {
         const char *variable = getenv("WORKER_ID");
 
         if (!worker)
@@ -310,7 +310,7 @@ static int load(Config *c, const char *root, const char *worker, Error *error) {
         r = conf_load_environment(&table, c, error);
         if (r < 0)
                 return r;
-        r = load_keys(c, root, error);
+        r = keys ? load_keys(c, root, error) : 0;
         if (r >= 0)
                 r = redis_settings_load_credential(&c->redis, error);
         if (r < 0)
@@ -321,14 +321,14 @@ static int load(Config *c, const char *root, const char *worker, Error *error) {
         return check(c, error);
 }
 
-int config_load(const char *root, const char *worker, Config **ret, Error *error) {
+static int load_new(const char *root, const char *worker, bool keys, Config **ret, Error *error) {
         _cleanup_(config_freep) Config *c = NULL;
 
         assert(root);
         assert(ret);
 
         c = calloc(1, sizeof *c);
-        int r = c ? load(c, root, worker, error) : -ENOMEM;
+        int r = c ? load(c, root, worker, keys, error) : -ENOMEM;
         if (r == -ENOMEM)
                 (void) error_set(error, ERROR_INTERNAL, "Out of memory while reading the configuration.");
         if (r < 0)
@@ -336,4 +336,12 @@ int config_load(const char *root, const char *worker, Config **ret, Error *error
 
         *ret = take_ptr(c);
         return 0;
+}
+
+int config_load(const char *root, const char *worker, Config **ret, Error *error) {
+        return load_new(root, worker, true, ret, error);
+}
+
+int config_load_without_keys(const char *root, const char *worker, Config **ret, Error *error) {
+        return load_new(root, worker, false, ret, error);
 }

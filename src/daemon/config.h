@@ -87,3 +87,5 @@ const ConfTable *config_describe(void);
  * environment says, else "worker1". Any unknown section or key or bad value refuses everything: @error names file,
  * line, section, key and what was expected. Returns 0 or -errno with @error set. */
 int config_load(const char *root, const char *worker, Config **ret, Error *error);
+/* For a program beside the worker, which may not read its keys. */
+int config_load_without_keys(const char *root, const char *worker, Config **ret, Error *error);

@@ -28,6 +28,7 @@ load_ends() { # WHAT
 }
 
 systemctl start sandboxd@worker1 || fail "start"
+expect "" "$(systemctl list-units --failed --no-legend)" "failed units"
 id=$(create)
 run_in "$id" 'echo kept >f' >/dev/null || fail "exec"
 
