@@ -299,6 +299,35 @@ static void test_commands_that_nobody_knows(void **state) {
         assert_int_equal(f->sandbox->n_jobs, 1);
 }
 
+static unsigned n_signalled;
+
+static void on_signalled(SandboxJob *j) {
+        (void) j;
+        n_signalled++;
+}
+
+/* That a signal was sent is told for commands that nobody knows, that did not ask, and that have ended. */
+static void test_signals_that_nobody_sent(void **state) {
+        static const uint32_t numbers[] = { 0, 3, 77, UINT32_MAX };
+        Fixture *f = *state;
+        Job *j = run(f, 0), *other = run(f, 1);
+
+        n_signalled = 0;
+        j->job.signalled = on_signalled;
+        for (size_t i = 0; i < ELEMENTSOF(numbers); i++)
+                tell(f, &(InitEvent){ .type = INIT_SIGNALLED, .exec = numbers[i], .error = INT32_MIN, .pid = -1 });
+        tell(f, &(InitEvent){ .type = INIT_SIGNALLED, .exec = 2 }); /* it has no wish to know */
+        assert_int_equal(n_signalled, 0);
+        tell(f, &(InitEvent){ .type = INIT_SIGNALLED, .exec = 1 });
+        assert_int_equal(n_signalled, 1);
+        tell(f, &(InitEvent){ .type = INIT_EXITED, .exec = 1 });
+        tell(f, &(InitEvent){ .type = INIT_SIGNALLED, .exec = 1 });
+        assert_int_equal(n_signalled, 1);
+        assert_int_equal(other->n_exited + other->n_lost, 0);
+        assert_int_equal(f->sandbox->n_jobs, 1);
+        assert_unmoved(f);
+}
+
 static void test_exited_twice(void **state) {
         Fixture *f = *state;
         Job *j = run(f, 0);
@@ -571,6 +600,7 @@ int main(void) {
                 TEST(test_types_that_are_none),
                 TEST(test_sizes_that_are_wrong),
                 TEST(test_commands_that_nobody_knows),
+                TEST(test_signals_that_nobody_sent),
                 TEST(test_exited_twice),
                 TEST(test_huge_numbers),
                 TEST(test_started_with_a_pid_that_is_none),
