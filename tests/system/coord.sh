@@ -87,11 +87,12 @@ step "a worker that hangs is left out, and used again"
 until_true 10 is_at worker2 healthy || fail "worker2 is not healthy"
 worker=$(main_pid sandboxd@worker2)
 kill -STOP "$worker"
-within 3000 "a worker that hangs is out" eval '! is_at worker2 healthy'
+# asked every 2 s, with 0.6 s for the answer; and what a busy machine adds
+within 4500 "a worker that hangs is out" eval '! is_at worker2 healthy'
 for _ in 1 2 3 4 5 6; do expect worker1 "$(coord post /create_session '{}' | jq -r .worker_id)"; done
 expect degraded "$(coord health status)"
 kill -CONT "$worker"
-within 5000 "and back" is_at worker2 healthy
+within 6000 "and back" is_at worker2 healthy
 
 step "so is one that is killed, with the sessions it kept"
 id=
@@ -102,12 +103,12 @@ systemctl kill -s KILL --kill-whom=main sandboxd@worker2
 until_true 20 eval '[ "$(coord run_in "$id" "cat file" 2>/dev/null | jq -r .stdout)" = kept ]' || fail "its session is lost"
 took=$((($(now) - start) / 1000000))
 echo "its session answers again after $took ms"
-[ $took -le 5000 ] || fail "that took more than 5 s"
+[ $took -le 6000 ] || fail "that took more than 6 s"
 systemctl stop sandboxd@worker2.socket sandboxd@worker2.service
 within 3000 "a worker that is stopped is out" eval '! is_at worker2 healthy'
 expect 201 "$(curl -sS -o /dev/null -w '%{http_code}' -X POST $coordinator/create_session)"
 systemctl start sandboxd@worker2
-within 5000 "and back" is_at worker2 healthy
+within 6000 "and back" is_at worker2 healthy
 
 step "a worker that drains takes no new session"
 sandboxctl worker drain worker2 || fail "drain"
