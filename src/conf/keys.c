@@ -148,7 +148,8 @@ int api_keys_add_given(ApiKeys *keys, const char *path, Error *error) {
 
         if (!folder || !*folder)
                 return 0;
-        if (access(path, F_OK) == 0)
+        /* one that cannot be read is another service's, beside which we run */
+        if (access(path, R_OK) == 0)
                 return api_keys_add_file(keys, path, error);
         if (asprintf(&credential, "%s/api-keys", folder) < 0) {
                 credential = NULL;
