@@ -33,7 +33,7 @@ def test_stands_still():
             time.sleep(0.5)
             counts.append(running(s, exec_id))
         time.sleep(0.5)
-        expect(counts[-2], running(s, exec_id))
+        expect(counts[-1], running(s, exec_id))
         listed = call("GET", "/v1/sessions?metadata.test=pause&state=paused")[1]["sessions"]
         expect([s.id], [one["session_id"] for one in listed])
         listed = call("GET", "/v1/sessions?metadata.test=pause&state=running")[1]["sessions"]
@@ -43,7 +43,7 @@ def test_stands_still():
         for body in ({"stop_clock": 1}, {"other": True}, []):
             expect(400, call("POST", other.path + "/pause", body)[0])
         expect((200, "running"), (lambda a: (a[0], a[1]["state"]))(call("POST", s.path + "/resume")))
-        until(lambda: running(s, exec_id) > before, "it goes on")
+        until(lambda: running(s, exec_id) > counts[-1], "it goes on")
         expect(200, call("POST", s.path + "/resume")[0])
 
 
