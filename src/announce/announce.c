@@ -207,7 +207,7 @@ static int start(Announcer *a, const char *socket) {
         if (r >= 0)
                 r = fetch_server_new(a->fetcher, url, &a->server);
         if (r >= 0)
-                r = store_redis_new(a->event, a->fetcher, &a->config->redis, &a->store);
+                r = store_redis_new(a->event, &a->config->redis, &a->store);
         if (r >= 0)
                 r = sd_event_add_time_relative(
                         a->event, &a->timer, CLOCK_MONOTONIC, 0, 100 * USEC_PER_MSEC, on_timer, a);

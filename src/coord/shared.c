@@ -73,7 +73,7 @@ int coord_open_store(Coordinator *c) {
         c->store_settled = !c->config->redis.host[0];
         if (c->store_settled)
                 return store_memory_new(c->event, &c->store);
-        int r = store_redis_new(c->event, c->fetcher, &c->config->redis, &c->store);
+        int r = store_redis_new(c->event, &c->config->redis, &c->store);
         if (r < 0)
                 return r;
         c->store->notify = on_store;

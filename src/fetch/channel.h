@@ -17,7 +17,8 @@ typedef struct ChannelOps {
         void (*failed)(Channel *c, int error, void *userdata);
 } ChannelOps;
 
-/* @ca_file: certificates that are trusted instead of the system's, or NULL. */
+/* The server's fetcher has to be for this channel alone: curl closes connections that seem idle to it, when it makes
+ * others. @ca_file: certificates that are trusted instead of the system's, or NULL. */
 int channel_open(FetchServer *server, const char *ca_file, usec_t patience, const ChannelOps *ops, void *userdata,
         Channel **ret);
 Channel *channel_free(Channel *c);

@@ -39,6 +39,7 @@ struct RedisCommand {
 struct RedisLink {
         sd_event *event;               /* borrowed */
         const RedisSettings *settings; /* borrowed */
+        Fetcher *fetcher; /* of its own: one with other connections closes those that seem idle to it */
         FetchServer *server;
         RedisNotify *notify;
         void *userdata;
@@ -402,7 +403,7 @@ static int on_retry(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* --- start and end --- */
 
-static int make_server(RedisLink *l, Fetcher *fetcher) {
+static int make_server(RedisLink *l) {
         const RedisSettings *s = l->settings;
         _cleanup_free_ char *url = NULL;
         bool v6 = strchr(s->host, ':') != NULL;
@@ -414,7 +415,8 @@ static int make_server(RedisLink *l, Fetcher *fetcher) {
                 url = NULL;
                 return -ENOMEM;
         }
-        return fetch_server_new(fetcher, url, &l->server);
+        int r = fetcher_new(l->event, &l->fetcher);
+        return r < 0 ? r : fetch_server_new(l->fetcher, url, &l->server);
 }
 
 static int make_sources(RedisLink *l) {
@@ -431,8 +433,8 @@ static int make_sources(RedisLink *l) {
         return r;
 }
 
-int redis_link_new(sd_event *event, Fetcher *fetcher, const RedisSettings *settings, RedisNotify *notify,
-        void *userdata, RedisLink **ret) {
+int redis_link_new(
+        sd_event *event, const RedisSettings *settings, RedisNotify *notify, void *userdata, RedisLink **ret) {
         _cleanup_(redis_link_freep) RedisLink *l = calloc(1, sizeof *l);
 
         if (!l)
@@ -442,7 +444,7 @@ int redis_link_new(sd_event *event, Fetcher *fetcher, const RedisSettings *setti
         l->settings = settings;
         l->notify = notify;
         l->userdata = userdata;
-        int r = make_server(l, fetcher);
+        int r = make_server(l);
         if (r >= 0)
                 r = make_sources(l);
         if (r < 0)
@@ -466,6 +468,7 @@ RedisLink *redis_link_free(RedisLink *l) {
         l->clock = sd_event_source_disable_unref(l->clock);
         l->retry = sd_event_source_disable_unref(l->retry);
         l->server = fetch_server_free(l->server);
+        l->fetcher = fetcher_free(l->fetcher);
         free(l);
         return NULL;
 }

@@ -18,8 +18,8 @@ typedef void RedisDone(const redisReply *reply, int error, void *userdata);
 /* The server can be used now, or it cannot, for @reason; told again after each attempt. */
 typedef void RedisNotify(RedisLink *l, bool ready, const char *reason, void *userdata);
 
-int redis_link_new(sd_event *event, Fetcher *fetcher, const RedisSettings *settings, RedisNotify *notify,
-        void *userdata, RedisLink **ret);
+int redis_link_new(
+        sd_event *event, const RedisSettings *settings, RedisNotify *notify, void *userdata, RedisLink **ret);
 RedisLink *redis_link_free(RedisLink *l); /* tells nobody */
 DEFINE_CLEANUP(RedisLink, redis_link_free);
 

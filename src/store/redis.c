@@ -221,7 +221,7 @@ static int copy_settings(const RedisSettings *from, RedisSettings *to) {
         return to->host && to->user && to->password && to->ca_file ? 0 : -ENOMEM;
 }
 
-int store_redis_new(sd_event *event, Fetcher *fetcher, const RedisSettings *settings, Store **ret) {
+int store_redis_new(sd_event *event, const RedisSettings *settings, Store **ret) {
         Redis *r = calloc(1, sizeof *r);
 
         if (!r)
@@ -231,7 +231,7 @@ int store_redis_new(sd_event *event, Fetcher *fetcher, const RedisSettings *sett
         TAILQ_INIT(&r->calls);
         int k = copy_settings(settings, &r->settings);
         if (k >= 0)
-                k = redis_link_new(event, fetcher, &r->settings, on_link, r, &r->link);
+                k = redis_link_new(event, &r->settings, on_link, r, &r->link);
         if (k < 0) {
                 (void) redis_free(&r->store);
                 return k;

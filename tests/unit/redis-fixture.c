@@ -24,7 +24,6 @@ void redis_fixture_init(RedisFixture *f) {
         assert_non_null(mkdtemp(f->folder));
         (void) snprintf(f->socket, sizeof f->socket, "%s/s", f->folder);
         assert_true(sd_event_new(&f->event) >= 0);
-        assert_int_equal(fetcher_new(f->event, &f->fetcher), 0);
         f->settings = (RedisSettings){
                 .host = strdup(f->socket),
                 .port = 6379,
@@ -39,7 +38,6 @@ void redis_fixture_done(RedisFixture *f) {
         char command[128];
 
         f->store = store_free(f->store);
-        f->fetcher = fetcher_free(f->fetcher);
         redis_fixture_stop_server(f);
         f->fake = fd_close(f->fake);
         f->client = fd_close(f->client);
@@ -138,7 +136,7 @@ static void on_store(Store *s, bool available, const char *reason, void *userdat
 }
 
 void redis_fixture_connect(RedisFixture *f) {
-        assert_int_equal(store_redis_new(f->event, f->fetcher, &f->settings, &f->store), 0);
+        assert_int_equal(store_redis_new(f->event, &f->settings, &f->store), 0);
         f->store->notify = on_store;
         f->store->userdata = f;
 }

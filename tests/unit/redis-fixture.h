@@ -14,7 +14,6 @@ typedef struct RedisFixture {
         int fake;   /* listening, or -EBADF */
         int client; /* of the fake */
         sd_event *event;
-        Fetcher *fetcher;
         RedisSettings settings;
         Store *store;
         unsigned n_ready, n_away; /* how often we were told */
