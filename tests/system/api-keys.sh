@@ -84,8 +84,9 @@ expect "$pid" "$(systemctl show -P MainPID sandboxd@worker1)" "the process all t
 
 step "a key has no more requests and sessions than it may have"
 line one secret >/etc/sandboxd/api-keys
-mkdir -p /etc/sandboxd/sandboxd.conf.d
-printf '[Auth]\nRateLimit=30/min\nMaxSessionsPerKey=2\n' >/etc/sandboxd/sandboxd.conf.d/limits.conf
+install -d -m 755 /etc/sandboxd/sandboxd.conf.d
+printf '[Auth]\nRateLimit=30/min\nMaxSessionsPerKey=2\n' |
+    install -m 644 /dev/stdin /etc/sandboxd/sandboxd.conf.d/limits.conf
 systemctl restart sandboxd@worker1 || fail "restart"
 create() { command curl -s -D /tmp/head -o /tmp/body -w '%{http_code}' -X POST -H 'X-API-Key: secret' "$WORKER_URL/v1/sessions"; }
 expect "201 201 429" "$(create) $(create) $(create)" "sessions of a key"

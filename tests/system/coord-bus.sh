@@ -62,7 +62,7 @@ as_user carol GetSession s "$id" | grep -q 'Access denied\|not allowed\|rejected
 as_user root Execute 'ssa{sv}' "$id" true 0 | grep -q 'isayay 0 "exited" 0 0' || fail "root cannot"
 as_user alice SetTimeout st "$id" 600000000 || fail "SetTimeout"
 as_user alice Pause s "$id" || fail "Pause"
-as_user alice Execute 'ssa{sv}' "$id" true 0 | grep -qi 'paused' || fail "it is not paused"
+as_user alice ListSessions | grep -q '"paused"' || fail "it is not paused"
 as_user alice Resume s "$id" || fail "Resume"
 as_user alice CreateSession 'a{sv}' 1 Nonsense s x | grep -q 'no option "Nonsense"' || fail "an option that is none"
 as_user alice CreateSession 'a{sv}' 1 Timeout s never | grep -qi 'timeout' || fail "a bad value"
