@@ -96,7 +96,7 @@ static void test_of_a_later_version(void **state) {
         put_known(&b);
         put_times(&b, 100); /* longer than it is known */
         put(&b, 7, more, 100);
-        put(&b, 1001, NULL, 0);
+        put(&b, 1001, "", 0);
         assert_true(take_over(f, &b));
         assert_int_equal(found(f)->sequence, 42);
 }
