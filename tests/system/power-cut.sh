@@ -64,7 +64,8 @@ expect continue "$(systemctl show -P OOMPolicy sandboxd-spawner@worker1)" OOMPol
 
 step "a sandbox takes all memory of the machine"
 big=$(create '{"memory_limit":"8g"}') || fail "create"
-post "/v1/sessions/$big/exec" '{"command":"dd if=/dev/zero of=/dev/null bs=2000M count=1","timeout":120}' >/lab/answer ||
+post "/v1/sessions/$big/exec" \
+    '{"command":"exec python3 -c \"a = []\nwhile True: a.append(b\\\"x\\\" * (16 << 20))\"","timeout":120}' >/lab/answer ||
     fail "the command is not answered"
 jq -c '{exit_code, signal, reason}' /lab/answer
 expect "$worker" "$(systemctl show -P MainPID sandboxd@worker1)" "the worker's process"
