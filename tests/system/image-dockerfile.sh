@@ -114,9 +114,10 @@ done
 printf '[[registry]]\nlocation = "127.0.0.1:%s"\ninsecure = true\n' "$port" >"$work/registries.conf"
 printf '{"default": [{"type": "insecureAcceptAnything"}]}\n' >"$work/policy.json"
 "${podman[@]}" push --quiet --tls-verify=false sandbox-secure:latest "127.0.0.1:$port/acme/secure:1"
-export CONTAINERS_REGISTRIES_CONF=$work/registries.conf
-[ -e /etc/containers/policy.json ] || { mkdir -p "$work/home/.config/containers"
-    cp "$work/policy.json" "$work/home/.config/containers/"; export HOME=$work/home; }
+# skopeo's own configuration, of the user who runs it
+export HOME=$work/home
+mkdir -p "$HOME/.config/containers"
+mv "$work/registries.conf" "$work/policy.json" "$HOME/.config/containers/"
 "$ctl" image pull --images "$images" --name acme/secure:1 "127.0.0.1:$port/acme/secure:1"
 check_session acme/secure:1
 if "$ctl" image pull --images "$images" "127.0.0.1:$port/acme/missing:1" 2>"$work/refusal"; then

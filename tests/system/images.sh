@@ -55,11 +55,14 @@ expect "/srv/app one hello one" "$(said "$id" 'echo $(pwd) $(cat which) $GREETIN
 expect "uid=1000(sandboxuser) gid=1000(sandboxuser) groups=1000(sandboxuser)" "$(said "$id" id)"
 expect "/opt/bin:/usr/bin:/bin" "$(said "$id" 'echo $PATH')"
 expect "/tmp" "$(post "/v1/sessions/$id/exec" '{"command":"pwd","cwd":"/tmp"}' | jq -r '.stdout | rtrimstr("\n")')"
+step "what it may and has"
 run_in "$id" 'echo x >/srv/app/which' | jq -e '.exit_code != 0' >/dev/null || fail "the image can be written"
 expect "note sandboxuser changed" "$(said "$id" 'cd; echo $(cat notes/first) $(stat -c %U notes/first) $(echo changed >notes/first && cat notes/first)')"
-# the interpreter that waited has the image's environment and folder
+step "the interpreter that waited"
+# it has the image's environment and folder
 context=$(post "/v1/sessions/$id/contexts" '{"language":"python"}' | jq -r '.context_id // .id')
 expect "/srv/app hello one" "$(post "/v1/sessions/$id/contexts/$context/run" '{"code":"import os\nprint(os.getcwd(), os.environ[\"GREETING\"])"}' | jq -r '.stdout | rtrimstr("\n")')"
+step "environment of the client"
 other=$(create '{"image":"docker.io/library/demo:latest","env":{"GREETING":"mine","MORE":"1"}}')
 expect "mine 1 /opt/bin:/usr/bin:/bin" "$(said "$other" 'echo $GREETING $MORE $PATH')"
 expect "note" "$(said "$other" 'cat ~/notes/first')"
