@@ -330,10 +330,11 @@ static int take_bytes(const char *data, size_t size, void *userdata) {
 }
 
 static ssize_t give_bytes(char *buf, size_t size, void *userdata) {
+        static const char written[] = "written";
         Bytes *b = userdata;
-        size_t n = MIN(size, sizeof "written" - 1 - b->used);
+        size_t n = MIN(size, sizeof written - 1 - b->used);
 
-        memcpy(buf, "written" + b->used, n);
+        memcpy(buf, written + b->used, n);
         b->used += n;
         return (ssize_t) n;
 }
