@@ -81,7 +81,7 @@ status=$(curl -s -m 30 -o /dev/null -w '%{http_code}' "$url/v1/sessions/$id")
 echo "its session answers $status after $((($(now) - start) / 1000000)) ms"
 expect 502 "$status"
 ip link set to-host2 up
-within 6000 "and back" is_at host2 healthy
+within 8000 "and back" is_at host2 healthy
 expect kept "$(fleet run_in "$id" 'cat file' | jq -r .stdout)" "the session"
 
 step "Redis goes, and comes back"
