@@ -37,6 +37,7 @@ struct Fetcher {
         unsigned n_active;
         FetchHandleList spare; /* last used first */
         unsigned n_spare;
+        bool can_reuse; /* handles, see REUSABLE_SINCE */
         bool tick_armed;
         Names *names; /* owned, once a name was to be looked up */
 };

@@ -4,6 +4,10 @@
 
 #include "fetch/fetch-internal.h"
 
+/* Before 8.4.0 a handle that is used again remembers the last header of the answer before, which is freed by then: an
+ * answer that begins with a folded line has libcurl write to it. Connections are not the handle's, they are kept. */
+#define REUSABLE_SINCE 0x080400U
+
 #define CONNECTIONS_KEPT 4096L
 #define SPARE_MAX 64U
 #define COMPLETIONS_PER_TURN 32
@@ -258,7 +262,7 @@ void fetcher_remove(Fetcher *f, Fetch *fetch) {
         }
         if (fetch->added)
                 (void) curl_multi_remove_handle(f->multi, h->curl);
-        if (f->n_spare >= SPARE_MAX || fetch->taken_over || fetch->connect_only) {
+        if (f->n_spare >= SPARE_MAX || !f->can_reuse || fetch->taken_over || fetch->connect_only) {
                 (void) fetch_handle_free(h);
                 return;
         }
@@ -305,6 +309,7 @@ int fetcher_new(sd_event *event, Fetcher **ret) {
         f->event = event;
         f->timer_at = USEC_INFINITY;
         TAILQ_INIT(&f->active);
+        f->can_reuse = curl_version_info(CURLVERSION_NOW)->version_num >= REUSABLE_SINCE;
         TAILQ_INIT(&f->spare);
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
                 return -ENOMEM;
