@@ -39,12 +39,12 @@ int image_folder(const char *reference, char folder[static IMAGE_FOLDER_MAX]) {
 
         if (!is_well_formed(reference))
                 return -EINVAL;
-        for (size_t i = 0; i < ELEMENTSOF(silent_prefixes); i++) {
+        /* all of them, or what is left would be another image's name */
+        for (size_t i = 0; i < ELEMENTSOF(silent_prefixes);) {
                 size_t n = strlen(silent_prefixes[i]);
-                if (strncmp(reference, silent_prefixes[i], n) == 0) {
-                        reference += n;
-                        break;
-                }
+                bool fits = strncmp(reference, silent_prefixes[i], n) == 0;
+                reference += fits ? n : 0;
+                i = fits ? 0 : i + 1;
         }
         (void) stpcpy(stpcpy(full, reference), has_tag(reference) ? "" : TAG_DEFAULT);
 
