@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: container
-# timeout: 240
+# timeout: 600
 # Imported images in an installed worker: sessions by name, environment and folder, a pool of its own that follows the
 # image, importing again, removing one in use, and the lists.
 set -euo pipefail
