@@ -87,9 +87,10 @@ static void test_no_other_process_has_the_own_socket(void **state) {
         pid_t pid = fork();
         assert_true(pid >= 0);
         if (pid == 0) { /* connects, and exits with 0 when it is cut off */
+                static const char request[] = "GET /owner HTTP/1.1\r\nHost: a\r\n\r\n";
                 int fd = connect_own(name);
                 (void) fcntl(fd, F_SETFL, 0);
-                (void) send(fd, "GET /owner HTTP/1.1\r\nHost: a\r\n\r\n", 34, MSG_NOSIGNAL);
+                (void) send(fd, request, sizeof request - 1, MSG_NOSIGNAL);
                 _exit(recv(fd, &byte, 1, 0) > 0 ? 1 : 0);
         }
         while (waitpid(pid, &status, WNOHANG) == 0)
