@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: container
-# timeout: 150
+# timeout: 200
 # The services among what administrators and crashes do to them, while clients go on.
 . /lab/system/lib.sh
 
@@ -64,6 +64,41 @@ sleep 2
 systemctl start systemd-journald
 load_ends "a journal that stops"
 
+step "no more control groups: refused for a while, and all is well after"
+tree=/sys/fs/cgroup/sandboxd.slice/$spawner
+find "$tree" -mindepth 1 -type d | wc -l >"$tree/cgroup.max.descendants"
+for _ in $(seq 40); do
+    status=$(curl -sS -D /lab/head -o /lab/answer -w '%{http_code}' -X POST "$WORKER_URL/v1/sessions")
+    [ "$status" = 201 ] || break
+    jq -r .session_id /lab/answer >>/lab/made
+done
+expect 503 "$status" "a create without a control group: $(cat /lab/answer)"
+grep -qi '^retry-after:' /lab/head || fail "no Retry-After"
+expect kept "$(run_in "$id" 'cat f' | jq -r .stdout)" "a session"
+echo max >"$tree/cgroup.max.descendants"
+until_true 5 eval 'next=$(create 2>/dev/null)' || fail "no session after that"
+for made in $(cat /lab/made) "$next"; do curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$made" || fail "delete"; done
+
+step "the worker is killed 15 times at any moment of a create: nothing half stays"
+load
+for _ in $(seq 15); do
+    sleep 0.$((RANDOM % 5))$((RANDOM % 10))
+    systemctl kill -s KILL --kill-whom=main "$worker" 2>/dev/null
+    until_true 30 eval '[ "$(systemctl show -P ActiveState $worker)" = active ]' || fail "it does not come back"
+    systemctl reset-failed "$worker"
+done
+touch /lab/stop
+wait $load
+for made in $(get '/v1/sessions?limit=1000' | jq -r '.sessions[].session_id'); do
+    [ "$made" = "$id" ] || curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$made" || fail "delete"
+done
+until_true 60 eval '[ "$(health pool_ready)" = "$(health pool_size)" ]' || fail "the pool is not full: $(get /health)"
+# the pool's, and the session's; those that ended a moment ago are being reaped
+boxes() { cat "$tree"/slot-*/cgroup.procs | wc -l; }
+until_true 20 eval '[ "$(boxes)" = $(($(health pool_ready) + 1)) ]' || fail "$(boxes) sandboxes, $(get /health)"
+expect kept "$(run_in "$id" 'cat f' | jq -r .stdout)" "the session"
+was=$(pid "$worker")
+
 step "the spawner's main process is killed under load: sessions are lost and told so, the next are served within 2 s"
 kill -9 "$(pid "$spawner")"
 # three times that on a machine that is busy
@@ -73,7 +108,7 @@ expect 42 "$(run_in "$next" 'echo $((6*7))' | jq -r .stdout)"
 expect "410 lost" "$(curl -sS -o /lab/answer -w '%{http_code} ' "$WORKER_URL/v1/sessions/$id"; jq -r .reason /lab/answer)"
 expect "$was" "$(pid "$worker")" "the worker's process"
 
-step "a stop under load: who is connected is answered, and all ends in time"
+step "a stop under load: answers or ends of connections, nothing else, and all ends in time"
 load
 sleep 0.5
 begin=$SECONDS
@@ -81,7 +116,8 @@ systemctl stop "$worker" sandboxd@worker1.socket
 [ $((SECONDS - begin)) -lt 25 ] || fail "it took $((SECONDS - begin)) s"
 touch /lab/stop
 wait $load
-! grep -vE 'Failed to connect|Connection refused|Could.?n.t connect|503|410|request [0-9]+: [0-9a-f-]*$' /lab/wrong || fail "other than refused"
+# those that still wait in the socket when it is closed are reset
+! grep -vE 'Failed to connect|Connection refused|Connection reset|Empty reply|Could.?n.t connect|503|410|request [0-9]+: [0-9a-f-]*$' /lab/wrong || fail "other than refused"
 expect success "$(systemctl show -P Result "$worker")" "the worker's result"
 until_true 20 sh -c "! systemctl is-active -q $spawner" || fail "the spawner does not stop"
 expect "" "$(remains)" "what remains"
