@@ -147,6 +147,9 @@ static int give_up_root(const Manager *m) {
         (void) snprintf(path, sizeof path, "%s/%s/snapshots", m->options.state, m->config->worker_id);
         if (fchownat(AT_FDCWD, path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
                 (void) log_warning_errno(errno, "%s: %m; no snapshots can be made.", path);
+        /* without the group only its owner reaches the socket: sandboxd-announce has to */
+        if (!group && m->socket_path[0] && fchownat(AT_FDCWD, m->socket_path, uid, gid, AT_SYMLINK_NOFOLLOW) < 0)
+                (void) log_warning_errno(errno, "%s: %m; it is not announced in Redis.", m->socket_path);
         if (setgroups(group ? 1 : 0, group ? &group->gr_gid : NULL) < 0 || setresgid(gid, gid, gid) < 0 ||
                 setresuid(uid, uid, uid) < 0)
                 return log_error_errno(errno, "Cannot give up root: %m");
