@@ -65,7 +65,7 @@ until_true 20 eval '[ "$(status)" = healthy ]' || fail "not healthy again"
 until_true 20 eval 'redis EXISTS "session:$during" | grep -q 1' || fail "what was missed is not written"
 
 step "a worker that is stopped says good-bye"
-systemctl stop sandboxd@worker2
+systemctl stop sandboxd@worker2.socket sandboxd@worker2.service
 until_true 20 eval '[ "$(redis EXISTS worker:worker2)" = 0 ]' || fail "it is still announced"
 until_true 20 eval '[ "$(worker_status worker2)" != healthy ]' || fail "it is still used"
 expect 204 "$(curl -sS -o /dev/null -w '%{http_code}' -X DELETE "http://127.0.0.1:8001/v1/sessions/$id")" "delete"
