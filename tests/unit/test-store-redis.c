@@ -398,6 +398,7 @@ static void test_nobody_waits_longer_for_a_slow_server(void **state) {
         RedisFixture *f = *state;
         Answer a = { 0 }, b = { 0 };
 
+        f->settings.timeout = REDIS_TIMEOUT_FALLBACK;
         start(f);
         (void) kill(f->server, SIGSTOP);
         usec_t begun = clock_monotonic();
@@ -419,6 +420,7 @@ static void test_nobody_waits_longer_for_a_slow_server(void **state) {
 static void test_silent_server_is_noticed(void **state) {
         RedisFixture *f = *state;
 
+        f->settings.timeout = REDIS_TIMEOUT_FALLBACK;
         start(f);
         (void) kill(f->server, SIGSTOP);
         redis_fixture_wait(f, false);
