@@ -63,7 +63,9 @@ else
     echo "podman runs no containers here ($(tail -n 1 "$work/run.log")): looked at without"
     mounted=$("${podman[@]}" image mount sandbox-secure:latest)
     expect "" "$(find "$mounted" ! -type l -perm /6000)" "set-id files"
-    grep -q '^sandboxuser:x:1000:1000:' "$mounted/etc/passwd" || fail "no sandboxuser"
+    as_user() { chroot --userspec=1000:1000 --groups=1000 "$mounted" "$@"; }
+    expect sandboxuser "$(as_user whoami)"
+    expect "uid=1000(sandboxuser) gid=1000(sandboxuser) groups=1000(sandboxuser)" "$(as_user id)"
     expect "sandboxuser /home/sandboxuser" "$("${podman[@]}" image inspect --format '{{.Config.User}} {{.Config.WorkingDir}}' sandbox-secure)"
 fi
 
