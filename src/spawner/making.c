@@ -27,7 +27,10 @@ int making_start_zygote(Spawner *s) {
         }
         s->zygote_ready = false;
         s->netns_pending = 0;
-        r = spawner_watch(s, s->zygote, SOURCE_ZYGOTE, 0);
+        /* both would wait for each other, were both to send more than the other reads */
+        r = fd_set_nonblock(s->zygote, true);
+        if (r == 0)
+                r = spawner_watch(s, s->zygote, SOURCE_ZYGOTE, 0);
         if (r == 0)
                 r = spawner_watch(s, s->zygote_pidfd, SOURCE_ZYGOTE_PIDFD, 0);
         return r;
@@ -38,6 +41,8 @@ static int zygote_send(Spawner *s, ZygoteMessage *m, const int *fds, size_t n_fd
 
         return s->zygote_ready ? message_send(s->zygote, &iov, 1, fds, n_fds) : -EAGAIN;
 }
+
+static void wait_in_line(Spawner *s, Slot *slot);
 
 static void slot_fail(Spawner *s, Slot *slot, int error, const char *text) {
         link_send_failed(s, slot->cookie, error, text);
@@ -80,6 +85,12 @@ static void slot_start(Spawner *s, Slot *slot) {
         memcpy(m.image, slot->image, sizeof m.image);
         int fds[3] = { slot->inner, slot->netns, leaf };
         int r = zygote_send(s, &m, fds, leaf >= 0 ? 3 : 2);
+        if (r == -EAGAIN) { /* it has enough to do: with its next answer */
+                slot_close(&slot->ctl);
+                slot_close(&slot->inner);
+                wait_in_line(s, slot);
+                return;
+        }
         if (r < 0) {
                 slot_fail(s, slot, r, "telling the zygote");
                 return;
@@ -359,6 +370,8 @@ void making_event(Spawner *s) {
                 link_send(s, &pong, -EBADF);
         } else
                 fd_close(fd);
+        if (s->first_waiting != SLOT_NONE && s->netns_pending == 0) /* it could not be asked before */
+                ask_netns(s);
 }
 
 /* What the zygote made of it, if anything, ends with its control socket, which nobody has then. */
