@@ -111,5 +111,5 @@ pid=$(systemctl show -P MainPID sandbox-coord)
 systemctl restart dbus.service
 until_true 20 on_bus || fail "the name is not back"
 expect "$pid" "$(systemctl show -P MainPID sandbox-coord)" "the process"
-call ListWorkers | grep -q worker1 || fail "no answer after the bus came back"
+until_true 20 eval 'call ListWorkers | grep -q worker1' || fail "no answer after the bus came back"
 until_true 20 eval '[ "$(curl -sS http://127.0.0.1:8000/health | jq -r .status)" = healthy ]' || fail "not healthy"
