@@ -61,6 +61,9 @@ victims=$(members)
 expect 5 "$(wc -w <<<"$victims")" "members"
 # shellcheck disable=SC2086
 kill -9 $victims
+# a signal that is on its way is not seen by anybody
+# shellcheck disable=SC2086
+until_true 10 eval '! kill -0 $victims 2>/dev/null' || fail "they do not die"
 for _ in 1 2 3 4 5; do
     id=$(create) || fail "create"
     expect sandboxuser "$(run_in "$id" whoami | jq -r .stdout)" "a session after the death of the pool"
