@@ -75,10 +75,11 @@ struct Fetch {
         bool late;
         bool taken_over;
         bool connect_only;
-        int sock;    /* borrowed from curl: the last that was opened for it, or -EBADF */
-        int given;   /* owned: a socket to connect with that curl has not taken yet, or -EBADF */
+        int sock;       /* borrowed from curl: the last that was opened for it, or -EBADF */
+        int connecting; /* the same, until the connection stands */
+        int given;      /* owned: a socket to connect with that curl has not taken yet, or -EBADF */
         bool is_given;
-        int failure; /* negative: why it was given up, whatever curl says */
+        int failure;    /* negative: why it was given up, whatever curl says */
 
         char *head; /* owned: names and values, each ended by NUL */
         size_t head_used, head_size, head_total;

@@ -144,6 +144,7 @@ static int on_connected(void *userdata, char *ip, char *local_ip, int port, int 
         }
         f->n_connections++;
         f->connect_deadline = USEC_INFINITY;
+        f->connecting = -EBADF;
         return CURL_PREREQFUNC_OK;
 }
 
@@ -349,7 +350,7 @@ int fetch_start(FetchServer *server, const FetchRequest *q, const FetchOps *ops,
         f->server = server;
         f->ops = ops;
         f->userdata = userdata;
-        f->sock = f->given = -EBADF;
+        f->sock = f->connecting = f->given = -EBADF;
         f->is_given = q->sock > 0;
         f->started = clock_monotonic();
         f->connect_deadline = after(f->started, q->connect_patience);

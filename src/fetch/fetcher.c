@@ -195,41 +195,63 @@ static FetchSocket *find_socket(Fetcher *f, int fd) {
         return f->sockets[fd];
 }
 
+static int watch_socket(Fetcher *f, int fd, uint32_t events) {
+        FetchSocket *s = find_socket(f, fd);
+
+        if (!s)
+                return -ENOMEM;
+        int r = s->source ? sd_event_source_set_io_events(s->source, events)
+                          : sd_event_add_io(f->event, &s->source, fd, events, on_socket_ready, f);
+        if (r >= 0)
+                r = sd_event_source_set_enabled(s->source, SD_EVENT_ON);
+        if (r < 0)
+                fetcher_forget_socket(f, fd);
+        else
+                s->wanted = true;
+        return r;
+}
+
+/* Never an error for curl: that would end all requests, and none could be begun while one of them is left. */
 static int on_multi_socket(CURL *curl, curl_socket_t fd, int what, void *userdata, void *unused) {
         Fetcher *f = userdata;
+        Fetch *fetch = NULL;
 
-        (void) curl;
         (void) unused;
+        (void) curl_easy_getinfo(curl, CURLINFO_PRIVATE, (char **) &fetch);
         if (what == CURL_POLL_REMOVE) {
-                /* the connection is kept or will be closed, which is told of apart: it stays watched as it is, so that
-                 * its next request need not ask for that again */
-                if ((size_t) fd < f->n_sockets && f->sockets[fd])
+                /* A connection that stands is kept or will be closed, which is told of apart: it stays watched as it
+                 * is, so that its next request need not ask for that again. One that does not come about is closed
+                 * already, and old versions of libcurl (7.88) tell nobody: the number may soon be another's. */
+                if (fetch && fetch->connecting == fd)
+                        fetcher_forget_socket(f, fd);
+                else if ((size_t) fd < f->n_sockets && f->sockets[fd])
                         f->sockets[fd]->wanted = false;
                 return 0;
         }
 
         uint32_t events = (what & CURL_POLL_IN ? (uint32_t) EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
-        FetchSocket *s = find_socket(f, fd);
-        if (!s)
-                return -1;
-        int r = s->source ? sd_event_source_set_io_events(s->source, events)
-                          : sd_event_add_io(f->event, &s->source, fd, events, on_socket_ready, f);
-        if (r >= 0)
-                r = sd_event_source_set_enabled(s->source, SD_EVENT_ON);
-        s->wanted = r >= 0;
-        return r < 0 ? -1 : 0;
+        if (watch_socket(f, fd, events) < 0 && fetch) {
+                fetch->failure = -ENOMEM;
+                fetch->deadline = 1; /* is told soon, not from within curl */
+                arm_tick(f);
+        }
+        return 0;
 }
 
 curl_socket_t fetcher_open_socket(void *userdata, curlsocktype purpose, struct curl_sockaddr *address) {
         Fetch *fetch = userdata;
 
         (void) purpose;
-        if (fetch->is_given) { /* once */
+        if (fetch->is_given) /* once */
                 fetch->sock = take_fd(fetch->given);
-                return fetch->sock < 0 ? CURL_SOCKET_BAD : fetch->sock;
-        }
-        fetch->sock = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
-        return fetch->sock < 0 ? CURL_SOCKET_BAD : fetch->sock;
+        else
+                fetch->sock =
+                        socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
+        if (fetch->sock < 0)
+                return CURL_SOCKET_BAD;
+        fetch->connecting = fetch->sock;
+        fetcher_forget_socket(fetch->fetcher, fetch->sock); /* of one that had the number before */
+        return fetch->sock;
 }
 
 int fetcher_close_socket(void *userdata, curl_socket_t fd) {
