@@ -33,6 +33,7 @@ static Create *create_free(Create *x) {
         free(x->patient_body);
         free(x->answer);
         free(x->stale);
+        free(x->failure);
         free(x);
         return NULL;
 }
@@ -102,8 +103,9 @@ static void succeed(Create *x, Call *c, Worker *w) {
         if (!j || learn_session(coord, w, x->owner, j, &k) < 0) {
                 revoke_session(coord->revocations, w->id, x->id);
                 x->call = call_free(c);
-                create_fail(x, &error,
-                        error_set(&error, ERROR_WORKER_LOST, "Worker %s answered nonsense.", worker_name(w)));
+                int r = error_set(&error, ERROR_WORKER_LOST, "Worker %s answered nonsense.", worker_name(w));
+                error.retry_after = 1;
+                create_fail(x, &error, r);
                 return;
         }
         if (x->status == 201) {
@@ -159,6 +161,22 @@ static bool is_last(const Create *x) {
         return !x->patient_body && (x->n_tried == CREATE_TRIES_MAX || x->n_tried >= fleet_n_ready(x->job.coord->fleet));
 }
 
+/* No refusal: the worker, or a proxy in front of it, could not. */
+static bool is_failure(unsigned status) {
+        return status == 500 || status == 502 || status == 504;
+}
+
+/* Keeps what it says, in case that nobody else can. */
+static void keep_failure(Create *x, const Call *c, const Worker *w) {
+        _cleanup_json_ json_t *j = c->body ? json_loadb(c->body, c->body_used, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        const char *detail = json_string_value(json_object_get(j, "detail"));
+
+        free(x->failure);
+        if (asprintf(&x->failure, "Worker %s answered with status %u%s%.200s", worker_name(w), call_status(c),
+                    detail ? ": " : ".", detail ? detail : "") < 0)
+                x->failure = NULL; /* then it is not told */
+}
+
 static void on_answer(Call *c, int result, void *userdata) {
         Create *x = userdata;
         Coordinator *coord = x->job.coord;
@@ -173,11 +191,13 @@ static void on_answer(Call *c, int result, void *userdata) {
         }
         if (result < 0 || status == 421)
                 worker_doubt(w);
+        else if (is_failure(status))
+                keep_failure(x, c, w);
         else if (status != 503 || (!pinned && is_last(x))) {
                 pass_on(x, c);
                 return;
         }
-        if (result < 0 && c->was_sent)
+        if ((result < 0 && c->was_sent) || is_failure(status))
                 revoke_session(coord->revocations, w->id, x->id); /* it may have been made */
         x->call = call_free(c);
         coord->counters.create_retries++;
@@ -214,10 +234,11 @@ static int ask_worker(Create *x, Worker *w, Error *error) {
 }
 
 static int refuse_none(const Create *x, Error *error) {
-        int r = error_set(error, ERROR_NO_CAPACITY, "%s",
+        int r = error_set(error, ERROR_NO_CAPACITY, "%s%s%s",
                 x->n_tried > 0                             ? "No worker can take the session now."
                 : fleet_first(x->job.coord->fleet) == NULL ? "There are no workers."
-                                                           : "No worker can be reached now.");
+                                                           : "No worker can be reached now.",
+                x->failure ? " " : "", x->failure ? x->failure : "");
 
         error->retry_after = 1;
         return r;

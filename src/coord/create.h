@@ -33,6 +33,7 @@ typedef struct Create {
         bool is_pinned; /* the attempt that goes on */
         char tried[CREATE_TRIES_MAX][ID_MAX + 1];
         size_t n_tried;
+        char *failure;          /* owned: what the last worker that failed said of it, or NULL */
         char id[UUID_TEXT_MAX]; /* of the session that the attempt makes, if it does */
         usec_t started;
         sd_event_source *timer;

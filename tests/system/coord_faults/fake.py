@@ -326,3 +326,8 @@ async def many_headers(worker, request, reader, writer):
 async def full(worker, request, reader, writer):
     await worker.send(writer, 503, {"title": "No capacity", "status": 503}, [("Retry-After", "1")])
     return True
+
+
+async def broken(worker, request, reader, writer):
+    await worker.send(writer, 500, {"title": "Internal error", "status": 500, "detail": "It is broken."})
+    return True

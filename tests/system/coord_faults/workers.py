@@ -41,6 +41,25 @@ def refusal(lab):
     check(len(b.sessions) == 20, f"{len(b.sessions)} of 20")
 
 
+@case("a worker that fails is retried elsewhere, and is no error of the coordinator")
+def failure(lab):
+    a, b = lab.worker("a"), lab.worker("b")
+    c = lab.coordinator([a, b])
+    a.faults["POST", "/v1/sessions"] = fake.broken
+    for body in [None] * 10 + [{"key": f"k{i}"} for i in range(10)] + [{"wait": 1}]:
+        check(c.request("POST", "/v1/sessions", body).status == 201, f"{body}")
+    check(len(b.sessions) == 21, f"{len(b.sessions)} of 21")
+    b.faults["POST", "/v1/sessions"] = fake.broken
+    for body in (None, {"key": "k"}, {"wait": 1}):
+        answer = c.request("POST", "/v1/sessions", body)
+        check(answer.status == 503 and answer.headers["Retry-After"], f"{body}: {answer}")
+        check("with status 500: It is broken." in answer.json()["detail"], f"{body}: {answer}")
+    answer = c.request("POST", "/v1/sessions", {"key": "k1"})  # at the one that has it
+    check(answer.status in (502, 503) and answer.headers["Retry-After"], f"{answer}")
+    b.faults.clear()
+    c.create()
+
+
 @case("a worker that dies while it creates: one session, elsewhere")
 def dies_in_create(lab):
     a, b = lab.worker("a"), lab.worker("b")
