@@ -85,6 +85,14 @@ void redis_fixture_stop_server(RedisFixture *f) {
         (void) unlink(f->socket);
 }
 
+void redis_fixture_freeze_server(RedisFixture *f) {
+        int status;
+
+        assert_int_equal(kill(f->server, SIGSTOP), 0);
+        assert_int_equal(waitpid(f->server, &status, WUNTRACED), f->server); /* until then it may still answer */
+        assert_true(WIFSTOPPED(status));
+}
+
 char *redis_fixture_cli(RedisFixture *f, const char *command) {
         char line[1024], *text = calloc(1, 65536);
         size_t n = 0, got;

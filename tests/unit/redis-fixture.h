@@ -25,6 +25,8 @@ void redis_fixture_done(RedisFixture *f);
 /* @options: of redis-server, ended by NULL. Exits with 77 when there is no redis-server. */
 void redis_fixture_start_server(RedisFixture *f, const char *const *options);
 void redis_fixture_stop_server(RedisFixture *f);
+/* From here on it does nothing, until SIGCONT. */
+void redis_fixture_freeze_server(RedisFixture *f);
 /* Runs redis-cli with a command line. Returns what it prints, a new string. */
 char *redis_fixture_cli(RedisFixture *f, const char *command);
 

@@ -379,7 +379,7 @@ static void test_server_that_dies_and_comes_back(void **state) {
         Answer a = { 0 };
 
         start(f);
-        (void) kill(f->server, SIGSTOP); /* it has not answered yet when it dies */
+        redis_fixture_freeze_server(f); /* it has not answered yet when it dies */
         assert_int_equal(f->store->ops->get(f->store, "x", on_answer, &a, NULL), 0);
         redis_fixture_run(f, 20 * USEC_PER_MSEC);
         redis_fixture_stop_server(f);
@@ -400,7 +400,7 @@ static void test_nobody_waits_longer_for_a_slow_server(void **state) {
 
         f->settings.timeout = REDIS_TIMEOUT_FALLBACK;
         start(f);
-        (void) kill(f->server, SIGSTOP);
+        redis_fixture_freeze_server(f);
         usec_t begun = clock_monotonic();
         assert_int_equal(f->store->ops->get(f->store, "x", on_answer, &a, NULL), 0);
         assert_int_equal(f->store->ops->put(f->store, "x", "y", LONG_USEC, on_answer, &b, NULL), 0);
@@ -413,7 +413,9 @@ static void test_nobody_waits_longer_for_a_slow_server(void **state) {
         assert_false(f->store->available); /* whoever connects finds it as slow */
         (void) kill(f->server, SIGCONT);
         redis_fixture_wait(f, true);
-        assert_int_equal(f->n_away, 1);
+        /* each time once: a busy machine may be as slow once more */
+        assert_true(f->n_away >= 1);
+        assert_int_equal(f->n_ready, f->n_away + 1);
 }
 
 /* It is found out without anybody asking. */
@@ -422,7 +424,7 @@ static void test_silent_server_is_noticed(void **state) {
 
         f->settings.timeout = REDIS_TIMEOUT_FALLBACK;
         start(f);
-        (void) kill(f->server, SIGSTOP);
+        redis_fixture_freeze_server(f);
         redis_fixture_wait(f, false);
         (void) kill(f->server, SIGCONT);
         redis_fixture_wait(f, true);
