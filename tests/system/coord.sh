@@ -163,11 +163,20 @@ tls() { curl -sS --cacert /etc/ssl/certs/sandbox.pem "$@"; }
 until_true 10 eval '[ "$(tls $front/health | jq -r ".workers[0].url")" = http://127.0.0.1:5099 ]' || fail "nothing through nginx: $(tls $front/health)"
 expect 401 "$(tls -o /dev/null -w '%{http_code}' -X POST $front/create_session)" "without a key"
 KEY=$key python3 /lab/system/whole-api.py $front /etc/ssl/certs/sandbox.pem || fail "the API through nginx"
-expect 201 "$(tls -o /dev/null -w '%{http_code}' -H "X-API-Key: $key" -H 'X-Forwarded-For: 203.0.113.9' --interface 127.0.0.1 \
-    -X POST $front/create_session)"
-# what a client says of itself is not believed beyond what nginx saw
-until_true 5 grep -q 'POST /v1/sessions from .*127\.0\.0\.1' /var/log/nginx/witness.log ||
+# what a client says of its address is not believed, nor passed on
+spoofed() { tls -o /dev/null -w '%{http_code}' -X POST --interface "$1" -H "X-Forwarded-For: $2" "${@:3}" $front/v1/sessions; }
+expect 201 "$(spoofed 127.0.0.2 203.0.113.9 -H "X-API-Key: $key")"
+until_true 5 grep -q 'POST /v1/sessions from 127\.0\.0\.2, 127\.0\.0\.1$' /var/log/nginx/witness.log ||
     { tail -n 5 /var/log/nginx/witness.log; fail "the client's address does not arrive"; }
+! grep -F 203.0.113. /var/log/nginx/witness.log || fail "an address that a client made up arrives"
+printf '[Auth]\nRateLimit=6/h\n' | install -m 644 /dev/stdin /etc/sandboxd/coordinator.conf.d/rate.conf
+systemctl reload sandbox-coord || fail "reload"
+for i in 1 2 3 4 5 6; do expect 401 "$(spoofed 127.0.0.3 "203.0.113.$i")" "request $i without a key"; done
+expect 429 "$(spoofed 127.0.0.3 203.0.113.7)" "one more, under another made up address"
+expect 429 "$(spoofed 127.0.0.3 127.0.0.4)" "one more, under another's address"
+expect 401 "$(spoofed 127.0.0.4 127.0.0.3)" "another client"
+rm /etc/sandboxd/coordinator.conf.d/rate.conf
+systemctl reload sandbox-coord || fail "reload"
 expect 200 "$(tls -o /dev/null -w '%{http_code}%{num_connects}' -H "X-API-Key: $key" $front/v1/sessions | cut -c1-3)"
 connections=$(ss -Htn state established '( sport = :8000 )' | wc -l)
 for _ in 1 2 3 4 5 6 7 8; do tls -o /dev/null "$front/health"; done
