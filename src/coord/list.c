@@ -87,26 +87,29 @@ static Worker *next_worker(const List *l) {
 
 static void ask(List *l, Worker *w);
 
-static void go_on(List *l) {
-        Worker *w = next_worker(l);
-        char token[ID_MAX + 2];
-
-        if (!w) {
-                finish(l, "");
-                return;
-        }
-        if (!l->kind->whole && json_array_size(l->items) >= l->limit) {
-                (void) snprintf(token, sizeof token, "%s.", w->id);
-                finish(l, token);
-                return;
-        }
-        l->token[0] = '\0';
-        ask(l, w);
-}
-
 static void miss(List *l) {
         (void) json_array_append_new(l->missing, json_string(l->worker_id));
-        go_on(l);
+}
+
+static void go_on(List *l) {
+        char token[ID_MAX + 2];
+        Worker *w;
+
+        while ((w = next_worker(l))) {
+                if (!l->kind->whole && json_array_size(l->items) >= l->limit) {
+                        (void) snprintf(token, sizeof token, "%s.", w->id);
+                        finish(l, token);
+                        return;
+                }
+                l->token[0] = '\0';
+                if (worker_is_reachable(w)) {
+                        ask(l, w);
+                        return;
+                }
+                memcpy(l->worker_id, w->id, sizeof l->worker_id); /* there may be thousands: in a loop */
+                miss(l);
+        }
+        finish(l, "");
 }
 
 /* Adds those that are not there yet, and to all who has them. */
@@ -152,6 +155,7 @@ static void on_page(Call *call, int result, void *userdata) {
         json_t *items = json_object_get(page, l->kind->member);
         if (status != 200 || !json_is_array(items)) {
                 miss(l);
+                go_on(l);
                 return;
         }
         if (l->kind->whole)
@@ -185,9 +189,10 @@ static void ask(List *l, Worker *w) {
         };
         if (r >= 0)
                 r = call_start(w, &q, on_page, l, &l->call);
-        if (r == -EHOSTUNREACH)
+        if (r == -EHOSTUNREACH) {
                 miss(l);
-        else if (r < 0)
+                go_on(l);
+        } else if (r < 0)
                 fail(l, &error, r);
 }
 
