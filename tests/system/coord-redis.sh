@@ -68,6 +68,8 @@ step "a worker that is stopped says good-bye"
 systemctl stop sandboxd@worker2.socket sandboxd@worker2.service
 until_true 20 eval '[ "$(redis EXISTS worker:worker2)" = 0 ]' || fail "it is still announced"
 until_true 20 eval '[ "$(worker_status worker2)" != healthy ]' || fail "it is still used"
+id=$(WORKER_URL=http://127.0.0.1:8001 create) || fail "no session of the worker that is left"
+until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 1 ]' || fail "it has no record"
 expect 204 "$(curl -sS -o /dev/null -w '%{http_code}' -X DELETE "http://127.0.0.1:8001/v1/sessions/$id")" "delete"
 until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 0 ]' || fail "its record stays"
 

@@ -32,7 +32,8 @@ on() { ip netns exec "$@"; }
 step "Redis and three workers, on hosts of their own"
 host redis 2
 printf 'bind 10.99.0.2\nrequirepass secret\nsave ""\n' >/lab/redis.conf
-on redis redis-server /lab/redis.conf >/lab/redis.log 2>&1 &
+# without the function: $! has to be the server itself, which ip(8) becomes
+ip netns exec redis redis-server /lab/redis.conf >/lab/redis.log 2>&1 &
 redis=$!
 cli() { on redis redis-cli -h 10.99.0.2 -a secret --no-auth-warning "$@"; }
 until_true 10 eval '[ "$(cli PING 2>/dev/null)" = PONG ]' || { cat /lab/redis.log; fail "Redis"; }
@@ -85,6 +86,7 @@ within 8000 "and back" is_at host2 healthy
 expect kept "$(fleet run_in "$id" 'cat file' | jq -r .stdout)" "the session"
 
 step "Redis goes, and comes back"
+[ "$(cat "/proc/$redis/comm")" = redis-server ] || fail "process $redis is not Redis"
 kill -KILL $redis
 until_true 10 answers degraded || fail "nobody notices: $(curl -s $url/health)"
 other=$(fleet create) || fail "no session without Redis"
