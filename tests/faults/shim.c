@@ -92,12 +92,31 @@ WRAP(ssize_t, -1, pwrite64, (int fd, const void *buf, size_t size, off64_t at), 
 WRAP(ssize_t, -1, recv, (int fd, void *buf, size_t size, int flags), (fd, buf, size, flags))
 WRAP(ssize_t, -1, send, (int fd, const void *buf, size_t size, int flags), (fd, buf, size, flags))
 WRAP(ssize_t, -1, recvmsg, (int fd, struct msghdr *m, int flags), (fd, m, flags))
-WRAP(ssize_t, -1, sendmsg, (int fd, const struct msghdr *m, int flags), (fd, m, flags))
 WRAP(ssize_t, -1, splice, (int in, off64_t *in_at, int out, off64_t *out_at, size_t size, unsigned flags),
         (in, in_at, out, out_at, size, flags))
 WRAP(void *, MAP_FAILED, mmap64, (void *at, size_t size, int p, int flags, int fd, off64_t offset),
         (at, size, p, flags, fd, offset))
 /* clang-format on */
+
+/* A stream that says EAGAIN is full, and who waits for the edge of its having room gets one. When that was not so there is
+ * none, and the library for HTTP would wait for ever, as it never has to. */
+static bool is_never_full(int fd) {
+        int type = 0;
+        socklen_t length = sizeof type;
+
+        return faults && faults->error == EAGAIN && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &length) == 0 &&
+               type == SOCK_STREAM;
+}
+
+ssize_t sendmsg(int fd, const struct msghdr *m, int flags) {
+        static ssize_t (*next)(int, const struct msghdr *, int);
+
+        if (!is_never_full(fd) && fails("sendmsg"))
+                return -1;
+        if (!next)
+                *(void **) &next = dlsym(RTLD_NEXT, "sendmsg");
+        return next(fd, m, flags);
+}
 
 /* Only that something is added can fail in a kernel. */
 int epoll_ctl(int e, int op, int fd, struct epoll_event *event) {
