@@ -46,7 +46,7 @@ static double measure(void (*call)(void), bool filtered) {
         pid_t pid = fork();
         if (pid == 0) {
                 if (filtered && (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || filter_install_allowed() < 0 ||
-                                        filter_install_lock() < 0))
+                                        filter_install_lock(0) < 0))
                         _exit(1);
                 *best = 1e9;
                 for (unsigned i = 0; i < TURNS; i++) {

@@ -41,6 +41,10 @@ static const ConfSetting settings[] = {
           .fallback = "",
           .expected = "python3, bash or node, or nothing",
           .description = "Interpreter that is started in them" },
+        { "Pool", "SystemCalls", NULL, config_parse_calls, MEMBER(calls),
+          .fallback = "",
+          .expected = "@aio, @debug and @numa, separated by spaces, or nothing",
+          .description = "Groups of system calls that its sandboxes have besides those of all" },
 };
 /* clang-format on */
 

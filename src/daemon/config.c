@@ -118,6 +118,10 @@ static const ConfSetting settings[] = {
           .list = true, .fallback = "",
           .expected = "python3, bash or node, or IMAGE:python3 and so on, separated by spaces",
           .description = "Interpreter that is started in the sandboxes of the pool" },
+        { "Sandbox", "SystemCalls", NULL, config_parse_calls, MEMBER(calls),
+          .fallback = "",
+          .expected = "@aio, @debug and @numa, separated by spaces, or nothing",
+          .description = "Groups of system calls that sandboxes of that image have besides those of all" },
 
         { "Limits", "Memory", "MEMORY_LIMIT", conf_parse_size, MEMBER(limits.memory),
           .min = LIMIT_MEMORY_MIN, .max = LIMIT_MEMORY_MAX, .fallback = "512M",

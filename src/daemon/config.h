@@ -6,6 +6,7 @@
 #include "conf/rate.h"
 #include "conf/redis.h"
 #include "error/error.h"
+#include "spec/calls.h"
 #include "spec/limits.h"
 
 /* [Pool "IMAGE"]: ready sandboxes of another image than the default. Text members are owned. */
@@ -13,6 +14,7 @@ typedef struct PoolConfig {
         char *image;
         unsigned size, min, max;
         char *warm; /* an interpreter, or "" */
+        unsigned calls; /* groups of system calls that are added, CALLS_... */
 } PoolConfig;
 
 #define POOLS_MAX 32U
@@ -38,6 +40,7 @@ typedef struct Config {
         char *backend;
         char *image;
         char *warm; /* see config_warm() */
+        unsigned calls; /* of that image, like PoolConfig.calls */
 
         /* [Limits] */
         Limits limits;
@@ -71,6 +74,11 @@ DEFINE_CLEANUP(Config, config_free);
 char *config_warm(const Config *c);
 /* The parser of [Sandbox] Warm=. */
 ConfParse config_parse_warm;
+
+/* The groups of system calls that the image @name has been given; none for those that no setting names. */
+uint32_t config_calls(const Config *c, const char *name);
+/* The parser of SystemCalls=. */
+ConfParse config_parse_calls;
 
 /* config-pools.c: the sections [Pool "IMAGE"]. */
 extern const ConfNamed config_pools;

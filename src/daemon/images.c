@@ -19,19 +19,19 @@ int manager_open_images(Manager *m) {
         return r < 0 ? log_error_errno(r, "Cannot watch the folder of images: %m") : 0;
 }
 
-int manager_resolve_image(
-        const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata, Error *error) {
+int manager_resolve_image(const char *name, SandboxSpec *spec, ImageConfig **ret_config, void *userdata, Error *error) {
         Manager *m = userdata;
 
-        return images_resolve(m->images, name, folder, ret_config, error);
+        spec->calls = config_calls(m->config, name);
+        return images_resolve(m->images, name, spec->image, ret_config, error);
 }
 
 int manager_check_image(Manager *m) {
-        char folder[IMAGE_NAME_MAX];
+        SandboxSpec spec;
         ImageConfig *config;
         Error error = { 0 };
 
-        int r = manager_resolve_image(m->config->image, folder, &config, m, &error);
+        int r = manager_resolve_image(m->config->image, &spec, &config, m, &error);
         if (r < 0)
                 log_error("The image \"%s\" is not in %s/images; %s", m->config->image, m->options.state,
                         strcmp(m->config->image, "base") == 0

@@ -43,7 +43,7 @@ static PoolSettings default_settings(Manager *m) {
         ImageConfig *config = NULL;
         Error error = { 0 };
 
-        if (manager_resolve_image(c->image, s.spec.image, &config, m, &error) < 0)
+        if (manager_resolve_image(c->image, &s.spec, &config, m, &error) < 0)
                 (void) snprintf(s.spec.image, sizeof s.spec.image, "%s", c->image); /* fails when it is used */
         error_clear(&error);
         set_warmth(&m->pools[0], &s, warm, config);
@@ -55,7 +55,7 @@ static PoolSettings section_settings(Manager *m, ManagerPool *p, const PoolConfi
         PoolSettings s = { .spec.limits = m->config->limits };
         ImageConfig *config = NULL;
         Error error = { 0 };
-        bool found = c && manager_resolve_image(c->image, s.spec.image, &config, m, &error) >= 0;
+        bool found = c && manager_resolve_image(c->image, &s.spec, &config, m, &error) >= 0;
 
         error_clear(&error);
         if (found) {

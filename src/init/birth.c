@@ -279,8 +279,7 @@ static int step_proc_descriptor(Birth *b) {
 }
 
 static int step_filter(Birth *b) {
-        (void) b;
-        return filter_install_lock();
+        return filter_install_lock(b->calls);
 }
 
 static const struct {

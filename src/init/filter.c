@@ -11,6 +11,7 @@
 #include <linux/seccomp.h>
 #include <linux/tcp.h>
 #include <netinet/in.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
@@ -22,12 +23,15 @@
 #include <unistd.h>
 
 #include "init/init.h"
+#include "init/syscalls.h"
+#include "spec/calls.h"
 
 /*
  * Three programs. The allow list and the tests of arguments are installed once, in the zygote, and inherited by all
  * sandboxes; the kernel answers most calls from a bitmap that it keeps of them. The lock is installed in each sandbox
- * and takes away what only the zygote needs; it is short since its length is paid for with each sandbox. The strictest
- * answer of the three counts; of two errors, the one of the program that was installed last.
+ * and takes away what only the zygote needs, and those groups of calls that the image has not been given; it is short
+ * since its length is paid for with each sandbox. The strictest answer of the three counts; of two errors, the one of
+ * the program that was installed last.
  *
  * Whole 64-bit arguments are tested: the kernel itself reads some as 32-bit numbers, so that a test of the lower half
  * alone would do, but only an exact test of all bits cannot be led astray by those above.
@@ -285,12 +289,16 @@ static const struct sock_filter arguments[] = {
         ALLOW,
 };
 
-static const struct sock_filter lock[] = {
+static const struct sock_filter lock_head[] = {
         LOAD(arch),
         IF_EQ(NATIVE, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
         LOAD(nr),
+};
 
+/* Between them, for each group that is not given: see refuse_group(). */
+
+static const struct sock_filter lock_tail[] = {
         NEVER(clone3, ENOSYS), /* its flags lie in memory, where no filter reaches; C libraries fall back to clone */
         NEVER(mount, EPERM),
         NEVER(umount2, EPERM),
@@ -313,6 +321,31 @@ static const struct sock_filter lock[] = {
 };
 /* clang-format on */
 
+#define NUMBER(name) __NR_##name,
+static const unsigned aio[] = { SYSCALLS_AIO(NUMBER) };
+static const unsigned debug[] = { SYSCALLS_DEBUG(NUMBER) };
+static const unsigned numa[] = { SYSCALLS_NUMA(NUMBER) };
+
+static const struct {
+        uint32_t bit;
+        int error;
+        const unsigned *calls;
+        size_t n;
+} groups[] = {
+        { CALLS_AIO, ENOSYS, aio, ELEMENTSOF(aio) },
+        { CALLS_DEBUG, EPERM, debug, ELEMENTSOF(debug) },
+        { CALLS_NUMA, EPERM, numa, ELEMENTSOF(numa) },
+};
+#define GROUPS_LENGTH (ELEMENTSOF(aio) + ELEMENTSOF(debug) + ELEMENTSOF(numa) + ELEMENTSOF(groups))
+
+/* One test for each call, which leads to the one refusal behind them. Returns how many instructions it wrote. */
+static size_t refuse_group(struct sock_filter *at, const unsigned *calls, size_t n, int error) {
+        for (size_t i = 0; i < n; i++)
+                at[i] = (struct sock_filter) IF_EQ(calls[i], (uint8_t) (n - 1 - i), i == n - 1 ? 1 : 0);
+        at[n] = (struct sock_filter) REFUSE((uint32_t) error);
+        return n + 1;
+}
+
 static int install(const struct sock_filter *filter, size_t n) {
         struct sock_fprog program = { .len = (unsigned short) n, .filter = (struct sock_filter *) filter };
 
@@ -327,6 +360,14 @@ int filter_install_allowed(void) {
         return r < 0 ? r : install(arguments, ELEMENTSOF(arguments));
 }
 
-int filter_install_lock(void) {
-        return install(lock, ELEMENTSOF(lock));
+int filter_install_lock(uint32_t calls) {
+        struct sock_filter lock[ELEMENTSOF(lock_head) + GROUPS_LENGTH + ELEMENTSOF(lock_tail)];
+        size_t n = ELEMENTSOF(lock_head);
+
+        memcpy(lock, lock_head, sizeof lock_head);
+        for (size_t i = 0; i < ELEMENTSOF(groups); i++)
+                if (!(calls & groups[i].bit))
+                        n += refuse_group(lock + n, groups[i].calls, groups[i].n, groups[i].error);
+        memcpy(lock + n, lock_tail, sizeof lock_tail);
+        return install(lock, n + ELEMENTSOF(lock_tail));
 }

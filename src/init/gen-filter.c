@@ -11,7 +11,7 @@
 
 static const char *const allowed[] = {
 #define NAME(name) #name,
-        SYSCALLS_PAYLOAD(NAME) SYSCALLS_SETUP(NAME)
+        SYSCALLS_PAYLOAD(NAME) SYSCALLS_SETUP(NAME) SYSCALLS_WIDENED(NAME)
 };
 static const char *const refused[] = { SYSCALLS_REFUSED(NAME) };
 

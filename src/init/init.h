@@ -43,6 +43,7 @@ int birth_limit_all(void);
 typedef struct Birth {
         uint32_t identity;
         uint32_t flags;
+        uint32_t calls; /* groups of system calls that it has beyond those of all, CALLS_... */
         Limits limits;
         const char *image;
         int control; /* the control socket */
@@ -57,6 +58,6 @@ _noreturn_ void birth_run(Birth *b);
 _noreturn_ void init_run(void);
 
 /* Seccomp: the allow list with tests of arguments, which still has what the zygote needs itself, and the lock that
- * takes that away. Both return 0 or -errno. */
+ * takes that away, and all groups that are not in @calls. Both return 0 or -errno. */
 int filter_install_allowed(void);
-int filter_install_lock(void);
+int filter_install_lock(uint32_t calls);

@@ -3,7 +3,7 @@
 
 /*
  * System calls that a payload may make, by groups. What is in no group does not exist for it (ENOSYS), so that C
- * libraries fall back to what they know. Calls whose arguments matter are tested by the lock (filter.c).
+ * libraries fall back to what they know. Calls whose arguments matter are tested as well (filter.c).
  * Read by the generator at build time and by the documentation's test.
  */
 
@@ -62,6 +62,15 @@
 /* What the zygote needs to make a sandbox; the lock takes it away from the sandbox. */
 #define SYSCALLS_SETUP(S) \
         S(clone3) S(mount) S(pivot_root) S(setns) S(umount2) S(unshare)
+
+/* Only for images to which an administrator gives them (spec/calls.h): the zygote's filters let them pass, the lock of
+ * all other sandboxes does not. */
+#define SYSCALLS_AIO(S) \
+        S(io_cancel) S(io_destroy) S(io_getevents) S(io_pgetevents) S(io_setup) S(io_submit)
+#define SYSCALLS_DEBUG(S) \
+        S(kcmp) S(pidfd_getfd) S(process_madvise)
+#define SYSCALLS_NUMA(S) \
+        S(get_mempolicy) S(mbind) S(set_mempolicy) S(set_mempolicy_home_node)
 // clang-format on
 
 #define SYSCALLS_PAYLOAD(S)                                                                                            \
@@ -69,15 +78,16 @@
         SYSCALLS_PROCESSES(S) SYSCALLS_MEMORY(S) SYSCALLS_EVENTS(S) SYSCALLS_SOCKETS(S) SYSCALLS_IPC(S)                \
                 SYSCALLS_SYSTEM(S)
 
+#define SYSCALLS_WIDENED(S) SYSCALLS_AIO(S) SYSCALLS_DEBUG(S) SYSCALLS_NUMA(S)
+
 /* Known and refused with EPERM, since programs take that for an answer where ENOSYS would be a surprise. */
 // clang-format off
 #define SYSCALLS_REFUSED(S) \
         S(acct) S(add_key) S(adjtimex) S(bpf) S(chroot) S(clock_adjtime) S(clock_settime) S(delete_module) \
-        S(fanotify_init) S(fanotify_mark) S(finit_module) S(fsconfig) S(fsmount) S(fsopen) S(fspick) S(get_mempolicy) \
-        S(init_module) S(ioperm) S(iopl) S(kcmp) S(kexec_file_load) S(kexec_load) S(keyctl) S(listmount) \
-        S(lookup_dcookie) S(mbind) S(migrate_pages) S(modify_ldt) S(mount_setattr) S(move_mount) S(move_pages) \
-        S(name_to_handle_at) S(nfsservctl) S(open_by_handle_at) S(open_tree) S(open_tree_attr) S(perf_event_open) \
-        S(pidfd_getfd) S(process_madvise) S(quotactl) S(quotactl_fd) S(reboot) S(request_key) S(set_mempolicy) \
-        S(set_mempolicy_home_node) S(setdomainname) S(sethostname) S(settimeofday) S(statmount) S(swapoff) S(swapon) \
-        S(syslog) S(uselib) S(userfaultfd) S(vhangup)
+        S(fanotify_init) S(fanotify_mark) S(finit_module) S(fsconfig) S(fsmount) S(fsopen) S(fspick) S(init_module) \
+        S(ioperm) S(iopl) S(kexec_file_load) S(kexec_load) S(keyctl) S(listmount) S(lookup_dcookie) S(migrate_pages) \
+        S(modify_ldt) S(mount_setattr) S(move_mount) S(move_pages) S(name_to_handle_at) S(nfsservctl) \
+        S(open_by_handle_at) S(open_tree) S(open_tree_attr) S(perf_event_open) S(quotactl) S(quotactl_fd) S(reboot) \
+        S(request_key) S(setdomainname) S(sethostname) S(settimeofday) S(statmount) S(swapoff) S(swapon) S(syslog) \
+        S(uselib) S(userfaultfd) S(vhangup)
 // clang-format on

@@ -175,6 +175,7 @@ static void serve_create(const Zygote *z, const ZygoteMessage *request, int cont
                 Birth b = {
                         .identity = request->identity,
                         .flags = request->flags,
+                        .calls = request->calls,
                         .limits = request->limits,
                         .image = request->image,
                         .control = control,

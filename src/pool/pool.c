@@ -313,7 +313,7 @@ Sandbox *pool_take(Pool *p) {
 }
 
 bool pool_fits(const Pool *p, const SandboxSpec *spec) {
-        return strcmp(p->settings.spec.image, spec->image) == 0 &&
+        return strcmp(p->settings.spec.image, spec->image) == 0 && p->settings.spec.calls == spec->calls &&
                memcmp(&p->settings.spec.limits, &spec->limits, sizeof spec->limits) == 0;
 }
 

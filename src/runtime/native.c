@@ -21,6 +21,7 @@ typedef struct Native {
         int sock;        /* owned */
         sd_event_source *io, *retry;
         bool synced;
+        bool can_widen;   /* what connects knows of groups of system calls */
         bool room_wanted; /* somebody could not ask for a sandbox: the spawner does not read fast enough */
         uint64_t last_cookie;
         char cgroup[256];
@@ -287,6 +288,7 @@ static int handle_welcome(Native *n, const SpawnMessage *m) {
                 n->n_slots = m->slot;
         }
         n->backend.limits_enforced = m->flags & SPAWN_LIMITS_ENFORCED;
+        n->can_widen = m->flags & SPAWN_CAN_WIDEN;
         n->backend.can_freeze = m->flags & SPAWN_CAN_FREEZE;
         n->backend.capacity = m->slot;
         LIST_FOREACH(s, &n->sandboxes, entry) {
@@ -400,10 +402,13 @@ static int connect_spawner(Native *n) {
 
 static int native_start(Backend *b, Sandbox *s) {
         Native *n = native(b);
-        SpawnMessage m = { .type = SPAWN_CREATE, .cookie = ++n->last_cookie, .limits = s->spec.limits };
+        SpawnMessage m = { .type = SPAWN_CREATE, .limits = s->spec.limits, .calls = s->spec.calls };
 
         if (!n->synced)
                 return -ENOTCONN;
+        if (m.calls && !n->can_widen) /* a spawner of an older package would not give them */
+                return -EPROTONOSUPPORT;
+        m.cookie = ++n->last_cookie;
         memcpy(m.image, s->spec.image, sizeof m.image);
         s->cookie = m.cookie;
         int r = send_message(n, &m);

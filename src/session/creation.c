@@ -369,7 +369,7 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
         const char *image = spec->base ? spec->base : spec->image ? spec->image : m->settings.image;
         ImageConfig *config = NULL;
         if (r == 0)
-                r = m->resolve(image, sandbox_spec.image, &config, m->userdata, error);
+                r = m->resolve(image, &sandbox_spec, &config, m->userdata, error);
         if (r == 0)
                 r = take_config(spec, config);
         if (r < 0)

@@ -33,8 +33,7 @@ typedef void SessionNotify(SessionManager *m, SessionEvent event, Session *s, co
 
 /* Finds the folder of the image that a client named, and what it says of commands (borrowed for now, or NULL). Returns
  * 0, or -errno with @error set. */
-typedef int ImageResolve(const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata,
-        Error *error);
+typedef int ImageResolve(const char *name, SandboxSpec *spec, ImageConfig **ret_config, void *userdata, Error *error);
 
 typedef struct Creation Creation;
 

@@ -155,7 +155,8 @@ static void worker_welcome(Spawner *s) {
                 .type = SPAWN_WELCOME,
                 .cookie = WIRE_VERSION,
                 .slot = s->table.n_slots,
-                .flags = (s->cgroup.limits ? SPAWN_LIMITS_ENFORCED : 0) | (s->cgroup.fd >= 0 ? SPAWN_CAN_FREEZE : 0),
+                .flags = SPAWN_CAN_WIDEN | (s->cgroup.limits ? SPAWN_LIMITS_ENFORCED : 0) |
+                         (s->cgroup.fd >= 0 ? SPAWN_CAN_FREEZE : 0),
         };
 
         (void) snprintf(
@@ -227,8 +228,9 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
                         worker_welcome(s);
                 break;
         case SPAWN_CREATE:
-                if (!s->held->worker_said_hello || !image_name_is_valid(m->image) || !limits_are_valid(&m->limits))
-                        link_send_failed(s, m->cookie, EINVAL, "image or limits out of range");
+                if (!s->held->worker_said_hello || !image_name_is_valid(m->image) || !limits_are_valid(&m->limits) ||
+                        (m->calls & ~CALLS_ALL))
+                        link_send_failed(s, m->cookie, EINVAL, "image, limits or system calls out of range");
                 else
                         making_create(s, m);
                 break;

@@ -79,6 +79,7 @@ static void slot_start(Spawner *s, Slot *slot) {
                 .type = ZYGOTE_CREATE,
                 .cookie = (uint64_t) index,
                 .identity = slot->identity,
+                .calls = slot->calls,
                 .limits = slot->limits,
                 .flags = s->cgroup.limits ? 0 : ZYGOTE_NO_CGROUP,
         };
@@ -161,7 +162,7 @@ void making_create(Spawner *s, const SpawnMessage *m) {
         s->held->last_cookie = m->cookie;
         if (s->recovered && is_begun(s, m->cookie))
                 return;
-        Slot *slot = s->table.slots ? slot_take(&s->table, m->cookie, &m->limits, m->image) : NULL;
+        Slot *slot = s->table.slots ? slot_take(&s->table, m->cookie, &m->limits, m->calls, m->image) : NULL;
 
         if (!slot) {
                 link_send_failed(s, m->cookie, EAGAIN, s->table.slots ? "all sandbox ids are in use" : "starting");

@@ -117,7 +117,7 @@ static Slot *slot_fresh(SlotTable *t) {
         return s;
 }
 
-Slot *slot_take(SlotTable *t, uint64_t cookie, const Limits *limits, const char *image) {
+Slot *slot_take(SlotTable *t, uint64_t cookie, const Limits *limits, uint32_t calls, const char *image) {
         SlotCounters *c = t->counters;
         Slot *s;
 
@@ -141,6 +141,7 @@ Slot *slot_take(SlotTable *t, uint64_t cookie, const Limits *limits, const char 
         s->generation = ++c->last_generation;
         s->cookie = cookie;
         s->limits = *limits;
+        s->calls = calls;
         memcpy(s->image, image, sizeof s->image);
         slot_set_state(s, SLOT_WAITING);
         return s;

@@ -56,6 +56,8 @@ typedef struct Slot {
         uint32_t kept; /* list, SLOT_NONE: empty */
         uint32_t n_kept;
         uint32_t next; /* in the list of free ones, or of those that wait for a namespace */
+        /* new since the first version of the file: zeros where that was taken up */
+        uint32_t calls; /* groups of system calls that are added for the tenant */
 } Slot;
 
 #define KEPT_TABLE_MAX 65536U
@@ -94,7 +96,7 @@ void slot_set_state(Slot *s, SlotState state);
 
 /* Gives the next free slot a new tenant (a generation, an identity, what was asked for), or returns NULL when all are
  * taken. @image: IMAGE_NAME_MAX bytes. */
-Slot *slot_take(SlotTable *t, uint64_t cookie, const Limits *limits, const char *image);
+Slot *slot_take(SlotTable *t, uint64_t cookie, const Limits *limits, uint32_t calls, const char *image);
 
 /* Frees it: closes what belongs to the tenant, keeps namespace and leaf. */
 void slot_release(SlotTable *t, Slot *s);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "base/macro.h"
+#include "spec/calls.h"
 #include "spec/limits.h"
 
 /*
@@ -20,7 +21,7 @@
 typedef enum SpawnType {
         /* from the worker */
         SPAWN_HELLO = 1, /* @cookie: WIRE_VERSION; answer: WELCOME, a SLOT for each live sandbox, SYNCED */
-        SPAWN_CREATE,    /* @cookie, @limits, @image; answer: CREATED or FAILED with that cookie */
+        SPAWN_CREATE,    /* @cookie, @limits, @image, @calls; answer: CREATED or FAILED with that cookie */
         SPAWN_KILL,      /* @slot, @generation; answer: ENDED. A wrong generation is ignored: it has ended */
         SPAWN_PING,      /* @cookie; answer: PONG, once the zygote answered too */
         SPAWN_KEEP,      /* @slot, @generation, @cookie: a command's number; descriptors as @flags say: kept for a worker that
@@ -57,6 +58,7 @@ typedef enum KeptDescriptor {
 #define KEPT_PER_SLOT_MAX 160U
 
 #define SPAWN_CAN_FREEZE (1U << 1)      /* there are cgroups */
+#define SPAWN_CAN_WIDEN (1U << 2)       /* CREATE may have @calls */
 #define SPAWN_LIMITS_ENFORCED (1U << 0) /* memory, CPU and tasks are limited by the kernel's cgroups */
 
 typedef struct SpawnMessage {
@@ -67,7 +69,7 @@ typedef struct SpawnMessage {
         uint32_t slot;
         int32_t error;
         uint32_t pid; /* as the spawner's pid namespace sees it */
-        uint32_t padding;
+        uint32_t calls; /* groups of system calls that are added, CALLS_... */
         Limits limits;
         char image[IMAGE_NAME_MAX];
         char text[256];
@@ -75,7 +77,7 @@ typedef struct SpawnMessage {
 
 typedef enum ZygoteType {
         ZYGOTE_SETUP = 1, /* first of all; @text: the images folder; descriptor: the worker's user namespace */
-        ZYGOTE_CREATE,    /* @cookie, @identity, @limits, @image; descriptors: control socket, netns[, cgroup] */
+        ZYGOTE_CREATE,    /* @cookie, @identity, @limits, @image, @calls; descriptors: control socket, netns[, cgroup] */
         ZYGOTE_NETNS,     /* makes a network namespace */
         ZYGOTE_PING,
         ZYGOTE_CHECK, /* @cookie; descriptor: a namespace that a sandbox has left, answered with it when it is as new */
@@ -90,7 +92,7 @@ typedef struct ZygoteMessage {
         uint32_t identity; /* which of the sandbox ids it gets, from 0 */
         uint32_t pid;
         uint32_t flags;
-        uint32_t padding;
+        uint32_t calls;
         Limits limits;
         char image[IMAGE_NAME_MAX];
         char text[256];

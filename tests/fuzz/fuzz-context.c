@@ -45,13 +45,13 @@ static void must(bool condition) {
                 abort();
 }
 
-static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata,
+static int resolve(const char *name, SandboxSpec *spec, ImageConfig **ret_config, void *userdata,
         Error *error) {
         (void) ret_config;
         (void) name;
         (void) userdata;
         (void) error;
-        (void) snprintf(folder, IMAGE_NAME_MAX, "base");
+        (void) snprintf(spec->image, sizeof spec->image, "base");
         return 0;
 }
 

@@ -81,6 +81,8 @@ static void tell_as_worker(int worker, const uint8_t s[static STEP], const Spawn
                 memset(m.image, s[7], sizeof m.image);
         if (s[6] & 2)
                 memset(&m.limits, s[7], sizeof m.limits);
+        if (s[6] & 4)
+                m.calls = s[7];
         send_as(worker, &m, sizeof m, (s[0] >> 3) & 3);
 }
 

@@ -71,13 +71,13 @@ static int on_signal(sd_bus_message *m, void *userdata, sd_bus_error *ret_error)
         return 0;
 }
 
-static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata,
+static int resolve(const char *name, SandboxSpec *spec, ImageConfig **ret_config, void *userdata,
         Error *error) {
         (void) ret_config;
         (void) userdata;
         if (strcmp(name, "base") != 0)
                 return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no image \"%s\".", name);
-        (void) snprintf(folder, IMAGE_NAME_MAX, "base");
+        (void) snprintf(spec->image, sizeof spec->image, "base");
         return 0;
 }
 

@@ -144,6 +144,7 @@ uint64_t start(Fixture *f, unsigned i) {
         assert_int_equal(m.type, SPAWN_CREATE);
         assert_string_equal(m.image, spec.image);
         assert_memory_equal(&m.limits, &spec.limits, sizeof m.limits);
+        assert_int_equal(m.calls, 0);
         return m.cookie;
 }
 

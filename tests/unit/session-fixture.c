@@ -13,18 +13,18 @@ static void on_session(SessionManager *m, SessionEvent event, Session *s, const 
                 f->last_reason = s->end_reason;
 }
 
-static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata,
+static int resolve(const char *name, SandboxSpec *spec, ImageConfig **ret_config, void *userdata,
         Error *error) {
         Fixture *f = userdata;
 
         if (strcmp(name, "demo") == 0) {
-                (void) strcpy(folder, "demo-1");
+                (void) strcpy(spec->image, "demo-1");
                 *ret_config = f->config;
                 return 0;
         }
         if (strcmp(name, "base") != 0)
                 return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no image of this name.");
-        (void) strcpy(folder, "base-1");
+        (void) strcpy(spec->image, "base-1");
         return 0;
 }
 

@@ -235,8 +235,12 @@ static void pools_of_images_are_checked(void **state) {
                 { "[Limits \"x\"]\n", ":1: there is no section [Limits \"x\"]" },
                 { "[Pool \"x\"]\nSize=1\nSize=2\n", ":3: [Pool] Size= is set twice" },
                 { "[Pool \"x\"]\nSize=3\n[Pool \"x:latest\"]\n", ":3: [Pool \"x:latest\"] is in this file twice" },
-                { "[Pool \"x\"]\nMemory=1G\n", ":2: [Pool] has no setting Memory=; expected one of: Size MinSize MaxSize Warm" },
+                { "[Pool \"x\"]\nMemory=1G\n", ":2: [Pool] has no setting Memory=; expected one of: Size MinSize MaxSize Warm SystemCalls" },
                 { "[Pool \"x\"]\nWarm=perl\n", ":2: [Pool] Warm=perl: expected python3, bash or node, or nothing." },
+                { "[Pool \"x\"]\nSystemCalls=@keyring\n", ":2: [Pool] SystemCalls=@keyring: expected @aio, @debug and @numa, " },
+                { "[Pool \"x\"]\nSystemCalls=@aio,@numa\n", ":2: [Pool] SystemCalls=@aio,@numa: expected @aio, " },
+                { "[Pool \"x\"]\nSystemCalls=aio\n", ":2: [Pool] SystemCalls=aio: expected @aio, @debug and @numa, " },
+                { "[Sandbox]\nSystemCalls=@aio mount\n", ":2: [Sandbox] SystemCalls=@aio mount: expected @aio, @debug" },
                 { "[Pool \"x\"]\nMinSize=6\n", "[Pool \"x\"] MinSize=6 is above Size=5" },
                 { "[Pool \"x\"]\nMaxSize=4\n", "[Pool \"x\"] Size=5 is above MaxSize=4" },
                 { "[Pool \"base\"]\n", "[Pool \"base\"]: this is the image of [Sandbox] Image=" },
@@ -249,6 +253,30 @@ static void pools_of_images_are_checked(void **state) {
                 if (!strstr(detail, files[i][1]))
                         fail_msg("\"%s\" lacks \"%s\"", detail, files[i][1]);
         }
+}
+
+static void system_calls_are_given_to_one_image(void **state) {
+        (void) state;
+        put(MAIN, "[Sandbox]\nImage=base\n[Pool \"tools\"]\nSystemCalls=@numa  @aio\n[Pool \"plain\"]\nSize=2\n");
+        accepted("worker1");
+        assert_int_equal(config_calls(config, "tools"), CALLS_AIO | CALLS_NUMA);
+        assert_int_equal(config_calls(config, "docker.io/library/tools:latest"), CALLS_AIO | CALLS_NUMA);
+        assert_int_equal(config_calls(config, "tools:2"), 0);
+        assert_int_equal(config_calls(config, "plain"), 0);
+        assert_int_equal(config_calls(config, "base"), 0);
+        assert_int_equal(config_calls(config, "other"), 0);
+        assert_int_equal(config_calls(config, "../tools"), 0);
+        assert_int_equal(config_calls(config, ""), 0);
+
+        put(MAIN, "[Sandbox]\nImage=base\nSystemCalls=@debug\n[Pool \"tools\"]\n");
+        put(SYSCONFDIR "/sandboxd/worker/worker1.conf", "[Pool \"tools\"]\nSize=2\n");
+        accepted("worker1");
+        assert_int_equal(config_calls(config, "base"), CALLS_DEBUG);
+        assert_int_equal(config_calls(config, "tools"), 0);
+
+        put(SYSCONFDIR "/sandboxd/worker/worker1.conf", "[Sandbox]\nSystemCalls=\n"); /* taken back */
+        accepted("worker1");
+        assert_int_equal(config_calls(config, "base"), 0);
 }
 
 static void there_are_no_more_than_32_pools_of_images(void **state) {
@@ -546,6 +574,7 @@ int main(void) {
                 WITH_ROOT(image_s_name_leads_nowhere_else),
                 WITH_ROOT(an_image_can_have_a_pool_of_its_own),
                 WITH_ROOT(pools_of_images_are_checked),
+                WITH_ROOT(system_calls_are_given_to_one_image),
                 WITH_ROOT(there_are_no_more_than_32_pools_of_images),
                 WITH_ROOT(error_names_file_line_section_and_key),
                 WITH_ROOT(settings_that_are_not_there_are_refused),

@@ -28,13 +28,13 @@ typedef struct Fixture {
 
 static const Limits limits = { .memory = 512 * MIB, .disk = MIB, .cpu_quota = 50000, .pids = 100 };
 
-static int resolve(const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, void *userdata,
+static int resolve(const char *name, SandboxSpec *spec, ImageConfig **ret_config, void *userdata,
         Error *error) {
         (void) ret_config;
         (void) name;
         (void) userdata;
         (void) error;
-        (void) strcpy(folder, "base-1");
+        (void) strcpy(spec->image, "base-1");
         return 0;
 }
 

@@ -30,6 +30,7 @@
 #include "base/macro.h"
 #include "init/init.h"
 #include "init/syscalls.h"
+#include "spec/calls.h"
 
 /* The filters as they are installed in each sandbox: the calls are made, in a child, and their answers looked at. */
 
@@ -38,6 +39,7 @@
 #define NO_FILTER 1U /* for the answer of the kernel alone */
 
 static unsigned without; /* NO_FILTER or 0 */
+static uint32_t given;   /* groups of calls, CALLS_... */
 
 /* What a new process hears: 0, an errno, or minus the signal that ended it. */
 #define ANSWER(...)                                                                                                    \
@@ -48,7 +50,7 @@ static unsigned without; /* NO_FILTER or 0 */
                 if (_pid == 0) {                                                                                       \
                         if (!without && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)                                    \
                                 _exit(254);                                                                            \
-                        if (!without && (filter_install_allowed() < 0 || filter_install_lock() < 0))                   \
+                        if (!without && (filter_install_allowed() < 0 || filter_install_lock(given) < 0))                  \
                                 _exit(255);                                                                            \
                         (void) alarm(5);                                                                               \
                         _exit(syscall(__VA_ARGS__) < 0 ? errno : 0);                                                   \
@@ -65,6 +67,20 @@ static const char *const payload[] = {
 };
 static const char *const setup[] = { SYSCALLS_SETUP(NAME) };
 static const char *const refused[] = { SYSCALLS_REFUSED(NAME) };
+static const char *const aio[] = { SYSCALLS_AIO(NAME) };
+static const char *const debug[] = { SYSCALLS_DEBUG(NAME) };
+static const char *const numa[] = { SYSCALLS_NUMA(NAME) };
+
+static const struct {
+        uint32_t bit;
+        int error; /* where it is not given */
+        const char *const *calls;
+        size_t n;
+} groups[] = {
+        { CALLS_AIO, ENOSYS, aio, ELEMENTSOF(aio) },
+        { CALLS_DEBUG, EPERM, debug, ELEMENTSOF(debug) },
+        { CALLS_NUMA, EPERM, numa, ELEMENTSOF(numa) },
+};
 
 /* What ends the process or does not come back. */
 static bool cannot_be_tried(const char *name) {
@@ -86,6 +102,10 @@ static bool is_listed(int number) {
         for (size_t i = 0; i < ELEMENTSOF(refused); i++)
                 if (seccomp_syscall_resolve_name(refused[i]) == number)
                         return true;
+        for (size_t i = 0; i < ELEMENTSOF(groups); i++)
+                for (size_t j = 0; j < groups[i].n; j++)
+                        if (seccomp_syscall_resolve_name(groups[i].calls[j]) == number)
+                                return true;
         return false;
 }
 
@@ -157,7 +177,7 @@ static void test_foreign_architectures_kill(void **state) {
         if (pid == 0) {
                 long result = 20;
                 if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || filter_install_allowed() < 0 ||
-                        filter_install_lock() < 0)
+                        filter_install_lock(0) < 0)
                         _exit(255);
                 __asm__ volatile("int $0x80" : "+a"(result) : : "memory", "r8", "r9", "r10", "r11");
                 _exit(0);
@@ -328,7 +348,7 @@ static void test_core_limit_stays(void **state) {
         if (pid == 0) {
                 struct rlimit before, after;
                 if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || filter_install_allowed() < 0 ||
-                        filter_install_lock() < 0 || getrlimit(RLIMIT_CORE, &before) < 0)
+                        filter_install_lock(0) < 0 || getrlimit(RLIMIT_CORE, &before) < 0)
                         _exit(1);
                 limit.rlim_cur = limit.rlim_max = before.rlim_cur == 0 ? 1 : 0;
                 if (syscall(SYS_prlimit64, 0, RLIMIT_CORE, &limit, NULL) < 0)
@@ -394,6 +414,44 @@ static void test_page_residency(void **state) {
         assert_int_equal(ANSWER(SYS_fadvise64, -1L, 0L, 0L, 4L /* POSIX_FADV_DONTNEED */), 0);
 }
 
+static int bare_answer(int number) {
+        without = NO_FILTER;
+        int answer = ANSWER(number, ALL_ONES);
+        without = 0;
+        return answer;
+}
+
+/* All sets of groups: what is given reaches the kernel, what is not is closed, whatever else is given. */
+static void test_groups_are_closed_unless_given(void **state) {
+        unsigned n_tried = 0;
+
+        (void) state;
+        for (given = 0; given <= CALLS_ALL; given++)
+                for (size_t i = 0; i < ELEMENTSOF(groups); i++)
+                        for (size_t j = 0; j < groups[i].n; j++) {
+                                int number = seccomp_syscall_resolve_name(groups[i].calls[j]);
+                                assert_true(number >= 0);
+                                int expected = given & groups[i].bit ? bare_answer(number) : groups[i].error;
+                                int answer = ANSWER(number, ALL_ONES);
+                                if (answer != expected)
+                                        fail_msg("%s is answered with %d where groups %x are given", groups[i].calls[j],
+                                                answer, given);
+                                n_tried += given & groups[i].bit && expected != groups[i].error;
+                        }
+        given = 0;
+        assert_true(n_tried > 0); /* the kernel's own answer is another than the filter's */
+}
+
+static void test_all_groups_open_nothing_else(void **state) {
+        given = CALLS_ALL;
+        test_refused_calls_are_not_permitted(state);
+        test_what_makes_sandboxes_is_taken_away(state);
+        test_all_other_calls_do_not_exist(state);
+        test_namespaces(state);
+        test_socket_families(state);
+        given = 0;
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_allowed_calls_reach_the_kernel),
@@ -416,6 +474,8 @@ int main(void) {
                 cmocka_unit_test(test_pools_of_the_host),
                 cmocka_unit_test(test_socket_options),
                 cmocka_unit_test(test_page_residency),
+                cmocka_unit_test(test_groups_are_closed_unless_given),
+                cmocka_unit_test(test_all_groups_open_nothing_else),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

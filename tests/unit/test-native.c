@@ -33,6 +33,21 @@ static void test_limits_flag(void **state) {
         assert_true(f->backend->limits_enforced);
 }
 
+static void test_system_calls_are_asked_of_who_knows_them(void **state) {
+        Fixture *f = *state;
+        Owner *o = &f->owners[0];
+        SandboxSpec wide = spec;
+
+        wide.calls = CALLS_DEBUG;
+        sync_up(f);
+        assert_int_equal(backend_start(f->backend, &wide, on_state, o, &o->sandbox), -EPROTONOSUPPORT);
+        say(f, (SpawnMessage){
+                       .type = SPAWN_WELCOME, .cookie = WIRE_VERSION, .slot = N_SLOTS, .flags = SPAWN_CAN_WIDEN });
+        say(f, (SpawnMessage){ .type = SPAWN_SYNCED });
+        assert_int_equal(backend_start(f->backend, &wide, on_state, o, &o->sandbox), 0);
+        assert_int_equal(heard(f).calls, CALLS_DEBUG);
+}
+
 static void test_another_version(void **state) {
         Fixture *f = *state;
 
@@ -349,6 +364,7 @@ int main(void) {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup_socket, teardown)
                 TEST(test_hello),
                 TEST(test_limits_flag),
+                TEST(test_system_calls_are_asked_of_who_knows_them),
                 TEST(test_another_version),
                 TEST(test_too_many_slots),
                 TEST(test_what_is_no_message),

@@ -428,6 +428,22 @@ static void test_configure_replaces_members_of_another_kind(void **state) {
         assert_false(pool_fits(f->pool, &settings.spec));
 }
 
+static void test_members_have_the_calls_of_their_kind_only(void **state) {
+        Fixture *f = *state;
+        PoolSettings other = settings;
+
+        fill(f, 4);
+        other.spec.calls = CALLS_AIO;
+        assert_false(pool_fits(f->pool, &other.spec));
+        pool_configure(f->pool, &other);
+        assert_int_equal(pool_n_ready(f->pool), 0); /* those that were made before do not have them */
+        settle(f);
+        assert_int_equal(TAILQ_FIRST(&f->pool->ready)->sandbox->spec.calls, CALLS_AIO);
+        assert_false(pool_fits(f->pool, &settings.spec)); /* and nobody else gets one that does */
+        other.spec.calls = CALLS_AIO | CALLS_NUMA;
+        assert_false(pool_fits(f->pool, &other.spec));
+}
+
 static void test_empty_pool_is_possible(void **state) {
         Fixture *f = *state;
         PoolSettings none = settings;
@@ -468,6 +484,7 @@ int main(void) {
                 TEST(test_configure_resizes),
                 TEST(test_configure_keeps_a_target_within_the_new_bounds),
                 TEST(test_configure_replaces_members_of_another_kind),
+                TEST(test_members_have_the_calls_of_their_kind_only),
                 TEST(test_empty_pool_is_possible),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,6 +52,7 @@ static const char *const ipc[] = { SYSCALLS_IPC(NAME) };
 static const char *const systems[] = { SYSCALLS_SYSTEM(NAME) };
 static const char *const setup[] = { SYSCALLS_SETUP(NAME) };
 static const char *const refused[] = { SYSCALLS_REFUSED(NAME) };
+static const char *const widened[] = { SYSCALLS_WIDENED(NAME) };
 
 static void test_groups(void **state) {
         static const struct {
@@ -67,7 +68,8 @@ static void test_groups(void **state) {
                 { "### Interprocess communication\n", "\n### ", ipc, ELEMENTSOF(ipc) },
                 { "### System\n", "\n\n`ptrace` ", systems, ELEMENTSOF(systems) },
                 { "to `clone`.\n", "\n## ", setup, ELEMENTSOF(setup) },
-                { "## Refused\n", "\n\nAsynchronous", refused, ELEMENTSOF(refused) },
+                { "\n\n| group | calls |", "\n\nWhat else", widened, ELEMENTSOF(widened) },
+                { "## Refused\n", "\n\n`io_uring_setup`", refused, ELEMENTSOF(refused) },
         };
         char *doc = read_source("doc/seccomp.md");
 

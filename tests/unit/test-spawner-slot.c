@@ -31,7 +31,7 @@ static Slot *take(SlotTable *t) {
         static const Limits limits = { 0 };
         static uint64_t cookie;
 
-        return slot_take(t, ++cookie, &limits, image);
+        return slot_take(t, ++cookie, &limits, 0, image);
 }
 
 static bool is_open(int fd) {

@@ -65,7 +65,7 @@ static void take_up(Fixture *f) {
 }
 
 static Slot *live(Fixture *f, uint64_t cookie) {
-        Slot *s = slot_take(&f->table, cookie, &limits, image);
+        Slot *s = slot_take(&f->table, cookie, &limits, CALLS_NUMA, image);
 
         assert_non_null(s);
         s->netns = make_fd();
@@ -91,8 +91,10 @@ static void test_what_another_process_finds(void **state) {
         assert_true(is_open(kept));
         assert_true(is_open(c->pidfd));
         /* the free slot, and none of the ids that are taken */
-        Slot *next = slot_take(&f->table, 4, &limits, image);
+        Slot *next = slot_take(&f->table, 4, &limits, 0, image);
         assert_ptr_equal(next, b);
+        assert_int_equal(next->calls, 0); /* not those of the tenant before */
+        assert_int_equal(a->calls, CALLS_NUMA);
         assert_true(next->generation > generation);
         assert_int_not_equal(next->identity, identity);
         slot_drop(&f->table, a, 5);
