@@ -344,6 +344,19 @@ static int property_usage(sd_bus *bus, const char *path, const char *interface, 
         return sd_bus_message_append(reply, "t", value);
 }
 
+static int property_disk(sd_bus *bus, const char *path, const char *interface, const char *property,
+        sd_bus_message *reply, void *userdata, sd_bus_error *ret_error) {
+        uint64_t value = UINT64_MAX;
+
+        (void) bus;
+        (void) path;
+        (void) interface;
+        (void) property;
+        (void) ret_error;
+        (void) sandbox_disk_used(((BusSession *) userdata)->session->sandbox, &value); /* or it stays unknown */
+        return sd_bus_message_append(reply, "t", value);
+}
+
 /* clang-format off */
 const sd_bus_vtable bus_session_vtable[] = {
         SD_BUS_VTABLE_START(0),
@@ -364,6 +377,7 @@ const sd_bus_vtable bus_session_vtable[] = {
         SD_BUS_PROPERTY("MemoryCurrent", "t", property_usage, 0, 0),
         SD_BUS_PROPERTY("CPUUsageNSec", "t", property_usage, 0, 0),
         SD_BUS_PROPERTY("TasksCurrent", "t", property_usage, 0, 0),
+        SD_BUS_PROPERTY("DiskCurrent", "t", property_disk, 0, 0),
         /* everyone may send these: polkit is asked who may do what */
         SD_BUS_METHOD_WITH_ARGS("Execute", SD_BUS_ARGS("s", command, "a{sv}", options),
                 SD_BUS_RESULT("i", exit_code, "s", reason, "ay", stdout, "ay", stderr),

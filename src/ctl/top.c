@@ -19,7 +19,7 @@
 typedef struct Row {
         char id[ID_MAX + 1];
         char state[16], image[64];
-        uint64_t memory, pids, cpu_usec;
+        uint64_t memory, pids, cpu_usec, disk;
         usec_t at;    /* monotonic: when that was */
         double share; /* of one processor since the last time; below 0: not known */
 } Row;
@@ -52,9 +52,10 @@ static int read_row(const json_t *session, const Rows *former, Row *ret) {
         (void) reader_unsigned(&usage, "memory", OPTIONAL, &ret->memory);
         (void) reader_unsigned(&usage, "pids", OPTIONAL, &ret->pids);
         (void) reader_unsigned(&usage, "cpu_usec", OPTIONAL, &ret->cpu_usec);
+        (void) reader_unsigned(&usage, "disk", OPTIONAL, &ret->disk);
         r = reader_finish(&usage, "session");
         const Row *last = find(former, ret->id);
-        if (last && ret->cpu_usec >= last->cpu_usec && ret->at > last->at)
+        if (json_object_get(v.usage, "cpu_usec") && last && ret->cpu_usec >= last->cpu_usec && ret->at > last->at)
                 ret->share = (double) (ret->cpu_usec - last->cpu_usec) / (double) (ret->at - last->at);
         return r;
 }
@@ -100,9 +101,9 @@ static int by_use(const void *a, const void *b) {
 }
 
 static void show(const Rows *rows) {
-        static const char *const heads[] = { "ID", "STATE", "IMAGE", "CPU", "CPU TIME", "MEMORY", "TASKS" };
+        static const char *const heads[] = { "ID", "STATE", "IMAGE", "CPU", "CPU TIME", "MEMORY", "DISK", "TASKS" };
         _cleanup_(table_freep) Table *t = table_new(heads, ELEMENTSOF(heads));
-        char memory[SPAN_MAX];
+        char memory[SPAN_MAX], disk[SPAN_MAX];
 
         for (size_t i = 0; i < MIN(rows->n, (size_t) ROWS_MAX); i++) {
                 const Row *r = &rows->items[i];
@@ -115,6 +116,7 @@ static void show(const Rows *rows) {
                         table_addf(t, COLOUR_NONE, "%.1f%%", 100 * r->share);
                 table_addf(t, COLOUR_NONE, "%.1fs", (double) r->cpu_usec / (double) USEC_PER_SEC);
                 table_add(t, COLOUR_NONE, format_size(r->memory, memory));
+                table_add(t, COLOUR_NONE, format_size(r->disk, disk));
                 table_addf(t, COLOUR_NONE, "%llu", (unsigned long long) r->pids);
         }
         table_print(t, stdout);
@@ -128,9 +130,9 @@ static void print_document(const Rows *rows) {
 
         for (size_t i = 0; list && i < rows->n; i++) {
                 const Row *r = &rows->items[i];
-                json_t *row = json_pack("{ss ss ss sI sI sI}", "session_id", r->id, "state", r->state, "image",
+                json_t *row = json_pack("{ss ss ss sI sI sI sI}", "session_id", r->id, "state", r->state, "image",
                         r->image, "memory", (json_int_t) r->memory, "cpu_usec", (json_int_t) r->cpu_usec, "pids",
-                        (json_int_t) r->pids);
+                        (json_int_t) r->pids, "disk", (json_int_t) r->disk);
                 if (row && r->share >= 0)
                         (void) json_object_set_new(row, "cpu", json_real(r->share));
                 (void) json_array_append_new(list, row);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "init/init.h"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -55,6 +56,13 @@ static void tell_with(const InitEvent *e, int fd) {
 
 static void tell(const InitEvent *e) {
         tell_with(e, -EBADF);
+}
+
+/* With the folder that says how full the sandbox is; without it that is not known. */
+static void tell_with_data(const InitEvent *e) {
+        _cleanup_fd_ int data = open(SANDBOX_HOME, INIT_DATA_FLAGS);
+
+        tell_with(e, data);
 }
 
 static Exec *find(uint32_t number) {
@@ -248,7 +256,7 @@ static void resume(size_t length) {
                         tell(&gone);
         }
         InitEvent resumed = { .type = INIT_RESUMED, .exec = last_number };
-        tell(&resumed);
+        tell_with_data(&resumed);
 }
 
 static void serve(void) {
@@ -285,7 +293,7 @@ void init_run(void) {
         if (child_signals < 0)
                 _exit(EXIT_FAILURE);
 
-        tell(&ready);
+        tell_with_data(&ready);
         for (;;) {
                 struct pollfd p[2] = {
                         { .fd = INIT_CONTROL_FD, .events = POLLIN },

@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "runtime/sandbox.h"
 
+#include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 
 #include "base/fd.h"
 #include "runtime/backend.h"
@@ -22,6 +25,7 @@ Sandbox *sandbox_ref(Sandbox *s) {
 static void sandbox_detach(Sandbox *s) {
         s->control_source = sd_event_source_disable_unref(s->control_source);
         s->control = fd_close(s->control);
+        s->data = fd_close(s->data); /* or what was written would take up memory for as long as we hold it */
 }
 
 Sandbox *sandbox_unref(Sandbox *s) {
@@ -46,6 +50,7 @@ Sandbox *sandbox_new(Backend *backend, const SandboxSpec *spec, SandboxNotify *n
                 .notify = notify,
                 .userdata = userdata,
                 .control = -EBADF,
+                .data = -EBADF,
         };
         LIST_INIT(&s->jobs);
         return s;
@@ -91,16 +96,43 @@ static SandboxJob *find_job(const Sandbox *s, uint32_t number) {
         return NULL;
 }
 
+/* Keeps what came with READY or RESUMED, when it is what it has to be: in memory, so that no question about it waits,
+ * and of no other use. */
+static int take_data(Sandbox *s, int *fd) {
+        struct statfs st;
+
+        if (*fd < 0)
+                return 0;
+        int flags = fcntl(*fd, F_GETFL);
+        if (flags < 0 || !(flags & O_PATH) || fstatfs(*fd, &st) < 0 || st.f_type != TMPFS_MAGIC)
+                return -EBADMSG;
+        (void) fd_close(s->data);
+        s->data = take_fd(*fd);
+        return 0;
+}
+
+int sandbox_disk_used(const Sandbox *s, uint64_t *ret) {
+        struct statfs st;
+
+        if (s->data < 0 || fstatfs(s->data, &st) < 0 || st.f_bfree > st.f_blocks)
+                return -ENODATA;
+        *ret = (uint64_t) (st.f_blocks - st.f_bfree) * (uint64_t) st.f_bsize;
+        return 0;
+}
+
 /* What comes from inside is not to be trusted: anything that is not of the protocol ends the sandbox. */
 static int handle_event(Sandbox *s, const InitEvent *e, int *fd) {
         SandboxJob *j;
+        int r;
 
         switch (e->type) {
         case INIT_READY:
                 if (s->state != SANDBOX_STARTING || s->resuming)
                         return s->resuming ? 0 : -EBADMSG; /* it was new when the former worker ended */
-                sandbox_set_state(s, SANDBOX_READY);
-                return 0;
+                r = take_data(s, fd);
+                if (r == 0)
+                        sandbox_set_state(s, SANDBOX_READY);
+                return r;
         case INIT_BROKEN:
                 if (s->state != SANDBOX_STARTING)
                         return -EBADMSG;
@@ -140,6 +172,9 @@ static int handle_event(Sandbox *s, const InitEvent *e, int *fd) {
         case INIT_RESUMED:
                 if (!s->resuming)
                         return -EBADMSG;
+                r = take_data(s, fd);
+                if (r < 0)
+                        return r;
                 s->resuming = false;
                 s->last_number = MAX(s->last_number, e->exec);
                 sandbox_set_state(s, SANDBOX_READY);

@@ -61,6 +61,7 @@ struct Sandbox {
         void *userdata;
 
         int control; /* owned */
+        int data;    /* owned: a folder of its writable file system, opened with O_PATH, or -EBADF */
         sd_event_source *control_source;
         uint32_t last_number;
         uint64_t n_requests, n_events; /* what process 1 was asked for, and what it told */
@@ -111,6 +112,10 @@ bool sandbox_is_alive(const Sandbox *s);
  * Returns 0, -ENOTCONN when it is not ready, -EMFILE when INIT_EXECS_MAX run, or -errno. */
 int sandbox_run(
         Sandbox *s, SandboxJob *j, InitRequest *request, const char *strings, const int *streams, size_t n_streams);
+
+/* How many bytes its writable files take up. Asks the kernel alone: it never waits for what is inside, and is told of
+ * one that stands still too. Returns 0, or -ENODATA where that is not known. */
+int sandbox_disk_used(const Sandbox *s, uint64_t *ret);
 
 /* Stops all of it, process 1 included, or lets it go on. */
 void sandbox_freeze(Sandbox *s, bool freeze);

@@ -183,7 +183,7 @@ unsigned session_max(const SessionManager *m) {
         return MIN(m->descriptors_max, m->backend->capacity);
 }
 
-/* A descriptor each, and as much again for what runs in them. */
+/* Two each, for process 1 and for its files, and one for what runs in it. */
 static unsigned count_descriptors(void) {
         struct rlimit files;
 
@@ -191,7 +191,7 @@ static unsigned count_descriptors(void) {
                 return UINT_MAX;
         if (files.rlim_cur <= DESCRIPTORS_RESERVED)
                 return 16;
-        return (unsigned) MIN((files.rlim_cur - DESCRIPTORS_RESERVED) / 2, (rlim_t) UINT_MAX);
+        return (unsigned) MIN((files.rlim_cur - DESCRIPTORS_RESERVED) / 3, (rlim_t) UINT_MAX);
 }
 
 /* Asks the kernel; where that cannot be seen, there is room. */

@@ -338,10 +338,19 @@ json_t *session_describe(const Session *s, const char *worker_id, bool attached)
 }
 
 json_t *session_usage(const Session *s) {
+        _cleanup_json_ json_t *j = json_object();
         BackendUsage u;
+        uint64_t disk;
+        int r = 0;
 
-        if (s->ended || s->sandbox->backend->ops->usage(s->sandbox->backend, s->sandbox, &u) < 0)
+        if (!j || s->ended)
                 return NULL;
-        return json_pack("{sI sI sI}", "memory", (json_int_t) u.memory, "cpu_usec", (json_int_t) u.cpu_usec, "pids",
-                (json_int_t) u.pids);
+        if (s->sandbox->backend->ops->usage(s->sandbox->backend, s->sandbox, &u) >= 0) {
+                r |= json_object_set_new_nocheck(j, "memory", json_integer((json_int_t) u.memory));
+                r |= json_object_set_new_nocheck(j, "cpu_usec", json_integer((json_int_t) u.cpu_usec));
+                r |= json_object_set_new_nocheck(j, "pids", json_integer((json_int_t) u.pids));
+        }
+        if (sandbox_disk_used(s->sandbox, &disk) == 0)
+                r |= json_object_set_new_nocheck(j, "disk", json_integer((json_int_t) MIN(disk, (uint64_t) INT64_MAX)));
+        return r == 0 && json_object_size(j) > 0 ? take_ptr(j) : NULL;
 }

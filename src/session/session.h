@@ -112,5 +112,5 @@ usec_t session_expires(const Session *s);
 /* The public description. @worker_id: of this worker. Returns a new object, NULL when out of memory. */
 json_t *session_describe(const Session *s, const char *worker_id, bool attached);
 
-/* Its current use {"memory","cpu_usec","pids"}, or NULL where it is not counted. */
+/* Its current use {"memory","cpu_usec","pids","disk"} without what is not counted here, or NULL when nothing is. */
 json_t *session_usage(const Session *s);

@@ -152,16 +152,19 @@ typedef struct InitRequest {
 #define INIT_RESUME_MAX 256U
 
 typedef enum InitEventType {
-        INIT_READY = 1, /* the sandbox is finished and may be used */
+        INIT_READY = 1, /* the sandbox may be used; descriptor: INIT_DATA_FLAGS of what can be written */
         INIT_BROKEN,    /* it could not be made: @error, @text names the step; it ends by itself */
         INIT_STARTED,   /* @exec, @pid; descriptor with INIT_FLAG_PTY: the master */
         INIT_REFUSED,   /* @exec, @error, @stage: the command could not be started */
         INIT_GONE,      /* @exec */
-        INIT_RESUMED,   /* @exec: the highest number that was ever used */
+        INIT_RESUMED,   /* @exec: the highest number that was ever used; descriptor as with READY */
         INIT_EXITED,    /* @exec, @status as wait(2) gives it, @cpu_usec, @max_rss; nothing of it runs any more */
         INIT_SIGNALLED, /* @exec: the signal has been sent */
         INIT_EVENT_MAX_,
 } InitEventType;
+
+/* Of the descriptor by which the worker learns how full a sandbox's file system is: it opens nothing. */
+#define INIT_DATA_FLAGS (O_PATH | O_DIRECTORY | O_CLOEXEC)
 
 typedef enum InitStage {
         INIT_STAGE_FORK = 1,

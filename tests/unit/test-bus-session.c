@@ -334,6 +334,7 @@ static void use_is_told_where_it_is_counted(void **state) {
         assert_int_equal(property_number(&f, path, "MemoryCurrent"), 4096);
         assert_int_equal(property_number(&f, path, "CPUUsageNSec"), 7000);
         assert_int_equal(property_number(&f, path, "TasksCurrent"), 3);
+        assert_int_equal(property_number(&f, path, "DiskCurrent"), UINT64_MAX);
         clock_shift_for_test(0);
 }
 

@@ -2,9 +2,12 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -237,6 +240,74 @@ static void test_commands_before_it_is_ready(void **state) {
         assert_int_equal(sandbox_run(f->sandbox, &f->jobs[0].job, &q, "/\0x", streams, 3), -ENOTCONN);
         tell(f, &(InitEvent){ .type = INIT_EXITED, .exec = 1 });
         assert_int_equal(f->sandbox->state, SANDBOX_STARTING);
+}
+
+/* --- how full it is --- */
+
+/* Something in memory, opened with O_PATH alone. @size: of it. */
+static int open_data(size_t size) {
+        _cleanup_fd_ int memory = memfd_create("data", MFD_CLOEXEC);
+        char path[32];
+
+        assert_true(memory >= 0);
+        assert_int_equal(ftruncate(memory, (off_t) size), 0);
+        (void) snprintf(path, sizeof path, "/proc/self/fd/%d", memory);
+        int fd = open(path, O_PATH | O_CLOEXEC);
+        assert_true(fd >= 0);
+        return fd;
+}
+
+static void tell_with(Fixture *f, uint32_t type, int fd) {
+        InitEvent e = { .type = type };
+        struct iovec iov = { .iov_base = &e, .iov_len = sizeof e };
+
+        assert_int_equal(message_send(f->fake->init, &iov, 1, &fd, 1), 0);
+        (void) fd_close(fd);
+        run_ready(f->event);
+}
+
+static void test_how_full_it_is_comes_with_its_beginning(void **state) {
+        Fixture *f = *state;
+        struct statfs st;
+        uint64_t used;
+
+        assert_int_equal(sandbox_disk_used(f->sandbox, &used), -ENODATA);
+        tell_with(f, INIT_READY, open_data(1));
+        assert_int_equal(f->sandbox->state, SANDBOX_READY);
+        unsigned n = count_fds();
+        assert_int_equal(fstatfs(f->sandbox->data, &st), 0);
+        /* that of the test's own has no size, so there is nothing to take away from */
+        assert_int_equal(sandbox_disk_used(f->sandbox, &used), st.f_bfree > st.f_blocks ? -ENODATA : 0);
+        sandbox_set_state(f->sandbox, SANDBOX_DYING);
+        assert_int_equal(sandbox_disk_used(f->sandbox, &used), -ENODATA);
+        assert_int_equal(count_fds(), n - 2); /* the socket, and this */
+}
+
+static void test_how_full_it_is_after_a_change_of_workers(void **state) {
+        Fixture *f = *state;
+
+        assert_int_equal(sandbox_resume(f->sandbox), 0);
+        tell_with(f, INIT_RESUMED, open_data(1));
+        assert_int_equal(f->sandbox->state, SANDBOX_READY);
+        assert_true(f->sandbox->data >= 0);
+}
+
+static void test_descriptors_that_tell_nothing_of_it(void **state) {
+        int fds[] = { open("/proc", O_PATH | O_DIRECTORY | O_CLOEXEC), memfd_create("data", MFD_CLOEXEC),
+                eventfd(0, EFD_CLOEXEC) };
+
+        for (size_t i = 0; i < ELEMENTSOF(fds); i++) {
+                Fixture *f = *state;
+                assert_true(fds[i] >= 0);
+                tell_with(f, INIT_READY, fds[i]);
+                assert_int_equal(f->sandbox->state, SANDBOX_DYING);
+                assert_int_equal(f->sandbox->error, -EBADMSG);
+                assert_int_equal(f->sandbox->data, -EBADF);
+                if (i + 1 < ELEMENTSOF(fds)) {
+                        assert_int_equal(teardown(state), 0);
+                        assert_int_equal(setup_starting(state), 0);
+                }
+        }
 }
 
 /* --- lies --- */
@@ -595,6 +666,9 @@ int main(void) {
                 TEST_STARTING(test_broken_with_nonsense),
                 TEST_STARTING(test_gone_before_it_was_ready),
                 TEST_STARTING(test_commands_before_it_is_ready),
+                TEST_STARTING(test_how_full_it_is_comes_with_its_beginning),
+                TEST(test_how_full_it_is_after_a_change_of_workers),
+                TEST_STARTING(test_descriptors_that_tell_nothing_of_it),
                 TEST(test_ready_twice),
                 TEST(test_broken_after_ready),
                 TEST(test_types_that_are_none),
