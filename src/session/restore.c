@@ -168,14 +168,28 @@ static void check_done(SessionManager *m) {
                 m->on_restored(m, m->userdata);
 }
 
+/* What was paused went on for as long as process 1 took to say what still runs in it. */
+static void stand_still(Session *s) {
+        if (!s->paused)
+                return;
+        if (!s->sandbox->backend->can_freeze) {
+                (void) session_resume(s);
+                return;
+        }
+        if (s->left > 0)
+                (void) sd_event_source_set_enabled(s->deadline_source, SD_EVENT_OFF);
+        sandbox_freeze(s->sandbox, true);
+}
+
 static void on_inherited(Sandbox *sandbox, void *userdata) {
         Session *s = userdata;
         SessionManager *m = s->manager;
 
         m->n_inheriting--;
-        if (sandbox->state == SANDBOX_READY && session_enter(s) >= 0)
+        if (sandbox->state == SANDBOX_READY && session_enter(s) >= 0) {
                 m->n_inherited++;
-        else {
+                stand_still(s);
+        } else {
                 /* it died meanwhile: its id answers that it is lost */
                 backend_kill(sandbox->backend, sandbox);
                 sandbox_set_owner(sandbox, NULL, NULL);
@@ -196,13 +210,8 @@ static bool adopt(Sandbox *sandbox, void *userdata) {
                 generation != sandbox->generation || decode(m, bytes, length, &s) < 0)
                 return false;
         s->sandbox = sandbox_ref(sandbox);
-        if (s->paused) { /* process 1 has to answer: what was paused goes on, as with any other request for it */
-                s->paused = false;
-                if (s->left > 0)
-                        s->deadline = clock_monotonic() + s->left;
-                s->left = 0;
+        if (s->paused && sandbox->backend->ops->freeze) /* process 1 has to answer */
                 sandbox->backend->ops->freeze(sandbox->backend, sandbox, false);
-        }
         sandbox_set_owner(sandbox, on_inherited, s);
         m->n_inheriting++;
         return true;

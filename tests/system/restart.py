@@ -174,6 +174,49 @@ def lose_the_spawner():
     return full
 
 
+class Paused:
+    """A session that stands still, and its clock too."""
+
+    def __init__(self):
+        status, answer = patient("POST", "/v1/sessions", {"timeout": 600})
+        assert status == 201, answer
+        self.path = "/v1/sessions/" + answer["session_id"]
+        status, answer = patient("POST", self.path + "/exec", {
+            "command": "while :; do echo x; sleep 0.05; done", "background": True})
+        assert status == 202, answer
+        self.output = f"{self.path}/execs/{answer['exec_id']}/output"
+        status, answer = patient("POST", self.path + "/pause", {"stop_clock": True})
+        self.possible = status == 200
+        if not self.possible:
+            print(f"sessions cannot be paused here: {answer}")
+
+    def length(self):
+        return patient("GET", self.output)[1]["next"]
+
+    def check(self, when):
+        answer = patient("GET", self.path)[1]
+        assert answer["usage"]["disk"] >= 0, answer
+        if not self.possible:
+            return
+        assert answer["state"] == "paused", (when, answer)
+        for _ in range(20):  # what it said in the moment that process 1 took to answer a new worker comes first
+            said = self.length()
+            time.sleep(0.3)
+            if self.length() == said:
+                return
+        raise AssertionError(f"{when}: it goes on")
+
+    def go_on(self):
+        if self.possible:
+            said = self.length()
+            assert patient("POST", self.path + "/resume")[1]["state"] == "running"
+            end = time.monotonic() + 60
+            while self.length() == said:
+                assert time.monotonic() < end, "it does not go on"
+                time.sleep(0.05)
+        assert patient("DELETE", self.path)[0] == 204
+
+
 def main():
     n_sessions, n_counters = int(sys.argv[1]), int(sys.argv[2])
     sessions = []
@@ -188,6 +231,7 @@ def main():
     for f in followers:
         f.start()
     time.sleep(1)
+    still = Paused()
     steady = Steady()
     steady.start()
 
@@ -221,14 +265,16 @@ def main():
         assert status == 200, answer
         print(f"{name}: ready after {took:.2f} s, {answer['active_sessions']} sessions")
         # one is the steady client's, and one that it did not hear of for each time that it was cut off
-        assert n_sessions <= answer["active_sessions"] <= n_sessions + 1 + steady.cut, answer
+        assert n_sessions <= answer["active_sessions"] <= n_sessions + 2 + steady.cut, answer
         assert spawner_pid() == holder, "the spawner's main process is another"
+        still.check(name)
         status, answer = patient("POST", "/v1/sessions", {"pids_limit": 100})
         assert status == 201, (name, answer)
         status, _ = patient("DELETE", f"/v1/sessions/{answer['session_id']}")
         assert status == 204, name
         time.sleep(0.5)
 
+    still.go_on()
     steady.stopping = True
     steady.join(60)
     print(f"{steady.cycles} sessions made, used and deleted meanwhile, slowest {steady.slowest:.2f} s, "

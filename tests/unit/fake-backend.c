@@ -151,6 +151,15 @@ static int fake_usage(Backend *backend, const Sandbox *s, BackendUsage *ret) {
         return 0;
 }
 
+static void fake_freeze(Backend *backend, const Sandbox *s, bool freeze) {
+        FakeSandbox *f = fake_sandbox_of(fake(backend), s);
+
+        if (!f) /* has ended */
+                return;
+        f->frozen = freeze;
+        f->n_thawed += !freeze;
+}
+
 static int fake_cgroup(Backend *backend, const Sandbox *s, char *buf, size_t size) {
         (void) backend;
         (void) s;
@@ -170,6 +179,7 @@ FakeBackend *fake_backend_new(sd_event *event) {
                 .start = fake_start,
                 .kill = fake_kill,
                 .usage = fake_usage,
+                .freeze = fake_freeze,
                 .cgroup = fake_cgroup,
                 .free = fake_free,
         };

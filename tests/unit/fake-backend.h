@@ -10,7 +10,8 @@ typedef struct FakeSandbox FakeSandbox;
 struct FakeSandbox {
         Sandbox *sandbox; /* owned, until it has ended */
         int init;         /* owned: process 1's end of the control socket, once it is ready */
-        bool kill_wanted;
+        bool kill_wanted, frozen;
+        unsigned n_thawed;
         FakeSandbox *next;
 };
 

@@ -29,13 +29,20 @@ static void put_known(Bytes *b) {
         put(b, 4, "base", 4);
 }
 
-static void put_times(Bytes *b, uint32_t length) {
-        uint64_t times[6] = { 1, 3600 * USEC_PER_SEC, clock_monotonic() + 1800 * USEC_PER_SEC, 42, 1, 0 };
+/* @left: 0, or it is paused and its clock stands still. */
+static void put_times_of(Bytes *b, uint32_t length, bool paused, usec_t left) {
+        uint64_t times[6] = { 1, 3600 * USEC_PER_SEC, clock_monotonic() + 1800 * USEC_PER_SEC, 42, 1, left };
+        uint32_t flags[2] = { 1, paused };
         char room[128] = { 0 };
 
+        memcpy(times + 4, flags, sizeof flags);
         memcpy(room, times, sizeof times);
         memset(room + sizeof times, 0xff, sizeof room - sizeof times); /* of a later version */
         put(b, 8, room, length);
+}
+
+static void put_times(Bytes *b, uint32_t length) {
+        put_times_of(b, length, false, 0);
 }
 
 /* What a worker that follows makes of the record. Returns whether the sandbox is kept. */
@@ -112,6 +119,51 @@ static void test_of_a_former_version(void **state) {
         assert_false(found(f)->paused);
 }
 
+static void test_one_that_was_paused(void **state) {
+        const usec_t left[] = { 0, 60 * USEC_PER_SEC };
+
+        for (size_t i = 0; i < ELEMENTSOF(left); i++) {
+                Fixture *f = *state;
+                Bytes b = { .used = 0 };
+
+                f->backend->backend.can_freeze = true;
+                put_known(&b);
+                put_times_of(&b, 48, true, left[i]);
+                assert_true(take_over(f, &b));
+                Session *s = found(f);
+                assert_true(s->paused);
+                FakeSandbox *sandbox = fake_sandbox_of(f->backend, s->sandbox);
+                assert_int_equal(sandbox->n_thawed, 1); /* or process 1 could not have answered */
+                assert_true(sandbox->frozen);
+                assert_int_equal(s->left, left[i]);
+                int enabled;
+                assert_true(sd_event_source_get_enabled(s->deadline_source, &enabled) >= 0);
+                assert_int_equal(enabled, left[i] > 0 ? SD_EVENT_OFF : SD_EVENT_ONESHOT);
+                assert_int_equal(session_resume(s), 0);
+                assert_false(sandbox->frozen);
+                assert_int_equal(session_expires(s) > clock_realtime() + 70 * USEC_PER_SEC, left[i] == 0);
+                assert_true(sd_event_source_get_enabled(s->deadline_source, &enabled) > 0);
+                if (i + 1 < ELEMENTSOF(left)) {
+                        assert_int_equal(teardown(state), 0);
+                        assert_int_equal(setup(state), 0);
+                }
+        }
+}
+
+static void test_one_that_was_paused_where_that_cannot_be_any_more(void **state) {
+        Fixture *f = *state;
+        Bytes b = { .used = 0 };
+
+        put_known(&b);
+        put_times_of(&b, 48, true, 60 * USEC_PER_SEC);
+        assert_true(take_over(f, &b));
+        Session *s = found(f);
+        assert_false(s->paused);
+        assert_int_equal(s->left, 0);
+        assert_false(fake_sandbox_of(f->backend, s->sandbox)->frozen);
+        assert_true(s->deadline < clock_monotonic() + 61 * USEC_PER_SEC);
+}
+
 static void test_damaged(void **state) {
         Fixture *f = *state;
         Bytes no_id = { .used = 0 }, cut = { .used = 0 }, no_image = { .used = 0 }, bad_json = { .used = 0 },
@@ -139,6 +191,8 @@ int main(void) {
                 TEST(test_of_this_version),
                 TEST(test_of_a_later_version),
                 TEST(test_of_a_former_version),
+                TEST(test_one_that_was_paused),
+                TEST(test_one_that_was_paused_where_that_cannot_be_any_more),
                 TEST(test_damaged),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
