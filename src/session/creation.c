@@ -35,6 +35,7 @@ static Creation *creation_free(Creation *c) {
         if (c->entry.tqe_prev) {
                 TAILQ_REMOVE(&c->manager->creations, c, entry);
                 c->manager->n_creations--;
+                creations_retry(c->manager); /* its place may be free, or its key taken */
         }
         c->fill = fill_free(c->fill);
         c->vessel = session_unref(c->vessel);

@@ -406,6 +406,8 @@ int session_enter(Session *s) {
                 s->entry = registry_add(m->registry, s->id, s->owner);
         warm_hand_over(s);
         session_save(s);
+        if (s->key)
+                creations_retry(m); /* who waits to make the same one has it */
         return 0;
 }
 

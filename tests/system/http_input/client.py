@@ -170,8 +170,20 @@ class Server:
         check(a.status == 200, f"health: {a}")
         check(took < patience(1), f"health took {took:.2f} s")
 
+    def n_ready(self):
+        """Sandboxes that wait in the pool of this process."""
+        health = self.request("GET", "/health").json()
+        return 0 if "workers" in health else health["pool_ready"]
+
     def n_fds(self):
-        return len(os.listdir(f"/proc/{self.pid}/fd"))
+        """Descriptors that are open, without the three of each sandbox in the pool, which comes and goes on its own."""
+        for _ in range(100):
+            ready = self.n_ready()
+            n = len(os.listdir(f"/proc/{self.pid}/fd"))
+            if ready == self.n_ready():
+                return n - 3 * ready
+            time.sleep(0.05)
+        raise Problem("the pool does not settle")
 
     def memory_kib(self, field="VmRSS"):
         with open(f"/proc/{self.pid}/status", encoding="ascii") as f:
