@@ -12,7 +12,7 @@ here=$(dirname "$(readlink -f "$0")")
 . "$here/worker-run.sh"
 if [ -n "${LAB_MODE-}" ]; then
     mkdir -p /etc/sandboxd/sandboxd.conf.d
-    printf '[Session]\nMax=8\n' >/etc/sandboxd/sandboxd.conf.d/50-test.conf
+    printf '[Session]\nMax=8\n[Http]\nMaxConnections=2048\n' >/etc/sandboxd/sandboxd.conf.d/50-test.conf
     export SESSIONS_MAX=8
 fi
 # shellcheck disable=SC2034
