@@ -296,6 +296,7 @@ Sandbox *pool_take(Pool *p) {
                 remove_ready(p, m);
                 m->sandbox = NULL;
                 free(m);
+                sandbox_set_owner(s, NULL, NULL); /* what becomes of it is no more ours to know */
                 /* half of it is out: get ahead of the demand */
                 if (p->n_ready < p->target / 2 && p->target < p->settings.max)
                         set_target(p, MIN(p->target + p->target / 2 + 1, p->settings.max));

@@ -129,6 +129,19 @@ static void test_a_member_is_handed_out_once(void **state) {
         }
 }
 
+static void test_what_was_taken_is_no_more_its_own(void **state) {
+        Fixture *f = *state;
+
+        fill(f, 4);
+        Sandbox *s = pool_take(f->pool);
+        assert_non_null(s);
+        fake_end(f->backend, fake_sandbox(f->backend, 0), 0); /* before its new owner asks to be told */
+        assert_int_equal(s->state, SANDBOX_ENDED);
+        assert_int_equal(f->events[POOL_MEMBER_DIED], 0);
+        assert_int_equal(pool_n_ready(f->pool), 3);
+        (void) sandbox_unref(s);
+}
+
 static void test_longest_ready_first(void **state) {
         Fixture *f = *state;
 
@@ -464,6 +477,7 @@ int main(void) {
                 TEST(test_start_fills_it),
                 TEST(test_members_have_the_spec),
                 TEST(test_a_member_is_handed_out_once),
+                TEST(test_what_was_taken_is_no_more_its_own),
                 TEST(test_longest_ready_first),
                 TEST(test_refill_comes_after_the_answer),
                 TEST(test_grows_with_demand_to_its_maximum),
