@@ -54,12 +54,15 @@ void worker_doubt(Worker *w) {
 
 /* --- who it is --- */
 
-static void rename_worker(Worker *w, const char *id) {
+static bool rename_worker(Worker *w, const char *id) {
         if (w->id[0] && !w->alias && !w->conflict)
                 HASH_DELETE(by_id, w->fleet->by_id, w);
         (void) snprintf(w->id, sizeof w->id, "%s", id);
         w->alias = w->conflict = false;
         HASH_ADD(by_id, w->fleet->by_id, id, strlen(w->id), w);
+        if (!HASH_HAS(by_id, w))
+                w->id[0] = '\0'; /* as before it said who it is: its next answer says so again */
+        return w->id[0];
 }
 
 /* What it holds belongs to @w from here on: the same worker at another address. */
@@ -80,8 +83,7 @@ static bool identify(Worker *w, const WorkerReport *report) {
         if (!other || other->live.state == LIVENESS_DOWN) {
                 if (other)
                         inherit(w, other);
-                rename_worker(w, report->worker_id);
-                return true;
+                return rename_worker(w, report->worker_id);
         }
 
         if (w->id[0] && !w->alias && !w->conflict)

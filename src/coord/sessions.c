@@ -87,6 +87,10 @@ static int add_index(KnownSession *k) {
         i->session = k;
         memcpy(i->text, text, strlen(text) + 1);
         HASH_ADD(hh, s->by_key, text, strlen(text), i);
+        if (!HASH_HAS(hh, i)) {
+                free(i);
+                return -ENOMEM;
+        }
         return 0;
 }
 
@@ -111,6 +115,10 @@ static void count_owner(Sessions *s, const char *owner, int change) {
                 c->n = 0;
                 memcpy(c->name, owner, strlen(owner) + 1);
                 HASH_ADD(hh, s->owners, name, strlen(owner), c);
+                if (!HASH_HAS(hh, c)) {
+                        free(c);
+                        return;
+                }
         }
         c->n = (unsigned) ((int) c->n + change);
         if (c->n == 0) {
@@ -191,12 +199,15 @@ static int add(Sessions *s, const char *id, const char *owner, const char *key, 
                 return -ENOMEM;
         k->sessions = s;
         memcpy(k->id, id, length + 1);
-        if ((owner && !(k->owner = strdup(owner))) || (key && !(k->key = strdup(key)))) {
+        bool copied = (!owner || (k->owner = strdup(owner))) && (!key || (k->key = strdup(key)));
+        if (copied)
+                HASH_ADD(hh, s->by_id, id, length, k);
+        if (!copied || !HASH_HAS(hh, k)) {
                 free(k->owner);
+                free(k->key);
                 free(k);
                 return -ENOMEM;
         }
-        HASH_ADD(hh, s->by_id, id, length, k);
         count_owner(s, k->owner, 1);
         if (k->key && add_index(k) < 0) {
                 sessions_drop(k);

@@ -3,8 +3,8 @@
 
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
-#include <uthash.h>
 
+#include "base/hash.h"
 #include "coord/liveness.h"
 #include "coord/report.h"
 #include "fetch/fetch.h"

@@ -5,7 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <uthash.h>
+
+#include "base/hash.h"
 
 #define NAME_MAX_ 80U
 
@@ -78,6 +79,10 @@ static Bucket *find(RateLimiter *l, const char *name, usec_t now) {
                 return NULL;
         memcpy(b->name, name, n + 1);
         HASH_ADD(hh, l->by_name, name, n, b);
+        if (!HASH_HAS(hh, b)) {
+                free(b);
+                return NULL;
+        }
         TAILQ_INSERT_TAIL(&l->order, b, entry);
         return b;
 }

@@ -7,9 +7,9 @@
 #include <string.h>
 #include <sys/inotify.h>
 #include <unistd.h>
-#include <uthash.h>
 
 #include "base/fd.h"
+#include "base/hash.h"
 
 #define MANIFEST_MAX (256 * KIB)
 #define SNAPSHOT_PREFIX "snapshot_3a" /* these have a list of their own */
@@ -30,13 +30,21 @@ struct Images {
         void *userdata;
 };
 
+static Known *known_free(Known *k) {
+        if (!k)
+                return NULL;
+        (void) image_config_unref(k->config);
+        free(k);
+        return NULL;
+}
+DEFINE_CLEANUP(Known, known_free);
+
 static void forget(Images *images) {
         Known *k, *next;
 
         HASH_ITER(hh, images->known, k, next) {
                 HASH_DEL(images->known, k);
-                (void) image_config_unref(k->config);
-                free(k);
+                (void) known_free(k);
         }
 }
 
@@ -144,33 +152,56 @@ static int find_folder(Images *images, const char *name, char folder[static IMAG
         return 0;
 }
 
-static ImageConfig *read_config(const Images *images, const char *folder) {
+/* What there is no memory or descriptor for is no image that says nothing. */
+static bool is_shortage(int r) {
+        return r == -ENOMEM || r == -EMFILE || r == -ENFILE;
+}
+
+static int read_config(const Images *images, const char *folder, ImageConfig **ret) {
         _cleanup_free_ char *text = malloc(IMAGE_CONFIG_MAX + 1);
         char path[IMAGE_NAME_MAX + 16];
         ImageConfig *config = NULL;
 
+        if (!text)
+                return -ENOMEM;
         (void) snprintf(path, sizeof path, "%s/" IMAGE_CONFIG_NAME, folder);
-        ssize_t n = text ? file_read(images->fd, path, text, IMAGE_CONFIG_MAX + 1) : -ENOMEM;
-        if (n < 0 || image_config_read(text, (size_t) n, &config, NULL) < 0)
-                return NULL;
+        ssize_t n = file_read(images->fd, path, text, IMAGE_CONFIG_MAX + 1);
+        int r = n < 0 ? (int) n : image_config_read(text, (size_t) n, &config, NULL);
+        if (r < 0)
+                return is_shortage(r) ? r : 0;
         (void) snprintf(path, sizeof path, "%s/" IMAGE_FILES_NAME, folder);
         config->files = openat(images->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-        return config;
+        if (config->files < 0 && is_shortage(-errno)) {
+                r = -errno;
+                (void) image_config_unref(config);
+                return r;
+        }
+        *ret = config;
+        return 0;
 }
 
-static ImageConfig *get_config(Images *images, const char *folder) {
+static int get_config(Images *images, const char *folder, ImageConfig **ret) {
+        _cleanup_(known_freep) Known *fresh = NULL;
         Known *k = NULL;
 
         HASH_FIND_STR(images->known, folder, k);
-        if (k)
-                return k->config;
-        k = calloc(1, sizeof *k);
-        if (!k)
-                return NULL;
-        (void) snprintf(k->folder, sizeof k->folder, "%s", folder);
-        k->config = read_config(images, folder);
-        HASH_ADD_STR(images->known, folder, k);
-        return k->config;
+        if (k) {
+                *ret = k->config;
+                return 0;
+        }
+        fresh = calloc(1, sizeof *fresh);
+        if (!fresh)
+                return -ENOMEM;
+        (void) snprintf(fresh->folder, sizeof fresh->folder, "%s", folder);
+        int r = read_config(images, folder, &fresh->config);
+        if (r < 0)
+                return r;
+        HASH_ADD_STR(images->known, folder, fresh);
+        if (!HASH_HAS(hh, fresh))
+                return -ENOMEM;
+        *ret = fresh->config;
+        fresh = NULL;
+        return 0;
 }
 
 int images_resolve(
@@ -182,8 +213,8 @@ int images_resolve(
                 r = find_folder(images, encoded, folder);
         if (r < 0)
                 return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no image \"%.255s\".", name);
-        *ret_config = get_config(images, folder);
-        return 0;
+        r = get_config(images, folder, ret_config);
+        return r < 0 ? error_set_errno(error, r) : 0;
 }
 
 /* --- listing --- */
@@ -213,13 +244,13 @@ static void put_manifest(const Images *images, json_t *j, const char *folder) {
 static json_t *describe(Images *images, const char *entry) {
         char reference[IMAGE_REFERENCE_MAX + 1], folder[IMAGE_NAME_MAX];
         bool imported = image_reference(entry, reference) == 0;
+        ImageConfig *c = NULL;
         json_t *j;
 
         if (find_folder(images, entry, folder) < 0)
                 return NULL;
         j = json_pack("{ss}", "name", imported ? reference : entry);
-        const ImageConfig *c = j ? get_config(images, folder) : NULL;
-        if (!c) {
+        if (!j || get_config(images, folder, &c) < 0 || !c) {
                 if (j)
                         put_manifest(images, j, folder);
                 return j;

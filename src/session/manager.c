@@ -391,12 +391,19 @@ int session_enter(Session *s) {
                 r = session_arm_deadline(s);
         if (r < 0)
                 return r;
+        HASH_ADD_KEYPTR(by_id, m->by_id, s->id, strlen(s->id), s);
+        if (!HASH_HAS(by_id, s))
+                return -ENOMEM;
+        if (s->key_index) {
+                HASH_ADD_KEYPTR(by_key, m->by_key, s->key_index, strlen(s->key_index), s);
+                if (!HASH_HAS(by_key, s)) {
+                        HASH_DELETE(by_id, m->by_id, s);
+                        return -ENOMEM;
+                }
+        }
         s->sequence = s->sequence ? s->sequence : m->last_sequence + 1;
         m->last_sequence = MAX(m->last_sequence, s->sequence);
         sandbox_set_owner(s->sandbox, on_sandbox, s);
-        HASH_ADD_KEYPTR(by_id, m->by_id, s->id, strlen(s->id), s);
-        if (s->key_index)
-                HASH_ADD_KEYPTR(by_key, m->by_key, s->key_index, strlen(s->key_index), s);
         m->n_sessions++;
         forget_end(m, s->id);
         s->entry = m->restored ? NULL : registry_find(m->registry, s->id); /* one that was there before */
@@ -467,6 +474,10 @@ static void remember(SessionManager *m, const char *id, const char *owner, Sessi
                 return;
         }
         HASH_ADD_STR(m->ended, id, e);
+        if (!HASH_HAS(hh, e)) {
+                (void) ended_free(e);
+                return;
+        }
         if (HASH_COUNT(m->ended) > ENDED_REMEMBERED) {
                 EndedSession *oldest = m->ended;
                 HASH_DEL(m->ended, oldest);

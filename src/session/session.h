@@ -3,8 +3,8 @@
 
 #include <sys/queue.h>
 #include <systemd/sd-event.h>
-#include <uthash.h>
 
+#include "base/hash.h"
 #include "runtime/sandbox.h"
 #include "session/exec.h"
 #include "session/registry.h"

@@ -156,6 +156,11 @@ static int take_up(Snapshots *s, unsigned *ret_n_dropped) {
                 if (load(s, id, &snapshot) < 0)
                         continue;
                 HASH_ADD_STR(s->by_id, id, snapshot);
+                if (!HASH_HAS(hh, snapshot)) {
+                        (void) snapshot_free(snapshot);
+                        (void) closedir(d);
+                        return -ENOMEM;
+                }
                 s->size += snapshot->size;
         }
         HASH_SORT(s->by_id, by_creation);
@@ -327,18 +332,24 @@ int snapshot_commit(SnapshotDraft *d, const char *image, const char *session_id,
                 snapshot->owner = strdup(d->owner);
         if (!snapshot->image || !snapshot->session_id || (d->owner[0] && !snapshot->owner))
                 return -ENOMEM;
+        HASH_ADD_STR(s->by_id, id, snapshot);
+        if (!HASH_HAS(hh, snapshot))
+                return -ENOMEM;
         /* the description comes last: without it there is no snapshot */
-        if (renameat(s->folder, draft_name(d->id, from), s->folder, archive_name(d->id, to)) < 0)
-                return -errno;
+        if (renameat(s->folder, draft_name(d->id, from), s->folder, archive_name(d->id, to)) < 0) {
+                int r = -errno;
+                HASH_DEL(s->by_id, snapshot);
+                return r;
+        }
         int r = write_description(s, snapshot);
         if (r < 0) {
                 (void) unlinkat(s->folder, description_name(d->id, from), 0);
                 (void) unlinkat(s->folder, to, 0);
+                HASH_DEL(s->by_id, snapshot);
                 return r;
         }
         d->unnamed = true; /* its name is another's now */
         s->size += snapshot->size;
-        HASH_ADD_STR(s->by_id, id, snapshot);
         *ret = take_ptr(snapshot);
         return 0;
 }

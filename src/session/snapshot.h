@@ -2,9 +2,9 @@
 #pragma once
 
 #include <jansson.h>
-#include <uthash.h>
 
 #include "base/clock.h"
+#include "base/hash.h"
 #include "error/error.h"
 
 /*

@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <uthash.h>
 
+#include "base/hash.h"
 #include "store/store.h"
 
 #define SWEEP_USEC (10 * USEC_PER_SEC)
@@ -131,6 +131,10 @@ static int item_put(Item **table, const char *name, const char *text, usec_t lif
                         i->text = NULL;
                         memcpy(i->name, name, strlen(name) + 1);
                         HASH_ADD(hh, *table, name, strlen(name), i);
+                        if (!HASH_HAS(hh, i)) {
+                                free(i);
+                                i = NULL;
+                        }
                 }
         }
         if (!i || !copy) {
