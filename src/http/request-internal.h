@@ -59,6 +59,7 @@ struct HttpRequest {
                 char *name, *value;
         } * headers; /* owned */
         unsigned n_headers;
+        bool incomplete; /* there was no memory for one of them */
 
         void (*cancelled)(HttpRequest *r, void *userdata);
         void *userdata;

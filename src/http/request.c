@@ -204,25 +204,36 @@ void http_request_set_header(HttpRequest *r, const char *name, const char *value
                 return;
         if (r->n_headers % 8 == 0) {
                 void *p = reallocarray(r->headers, r->n_headers + 8, sizeof *r->headers);
-                if (!p)
+                if (!p) {
+                        r->incomplete = true;
                         return;
+                }
                 r->headers = p;
         }
         r->headers[r->n_headers].name = strdup(name);
         r->headers[r->n_headers].value = strdup(value);
+        r->incomplete |= !r->headers[r->n_headers].name || !r->headers[r->n_headers].value;
         r->n_headers++;
+}
+
+static void add_header(HttpRequest *r, struct MHD_Response *response, const char *name, const char *value) {
+        r->incomplete |= MHD_add_response_header(response, name, value) != MHD_YES;
 }
 
 enum MHD_Result http_request_queue(HttpRequest *r) {
         struct MHD_Response *response = take_ptr(r->response);
+        enum MHD_Result result = MHD_NO;
 
-        (void) MHD_add_response_header(response, "X-Request-Id", r->id);
-        for (unsigned i = 0; i < r->n_headers; i++)
-                if (r->headers[i].name && r->headers[i].value)
-                        (void) MHD_add_response_header(response, r->headers[i].name, r->headers[i].value);
+        if (!response)
+                return MHD_NO;
+        add_header(r, response, "X-Request-Id", r->id);
+        for (unsigned i = 0; i < r->n_headers && !r->incomplete; i++)
+                add_header(r, response, r->headers[i].name, r->headers[i].value);
         if (!MHD_get_response_header(response, "Cache-Control"))
-                (void) MHD_add_response_header(response, "Cache-Control", "no-store");
-        enum MHD_Result result = MHD_queue_response(r->connection, r->status, response);
+                add_header(r, response, "Cache-Control", "no-store");
+        /* what lacks a header for want of memory could be taken for another answer: the connection ends instead */
+        if (!r->incomplete)
+                result = MHD_queue_response(r->connection, r->status, response);
         MHD_destroy_response(response);
         r->server->counters.answers[MIN(r->status / 100, 5U)]++;
         return result;
@@ -258,7 +269,8 @@ static void answer_early(HttpRequest *r, unsigned status, const char *content_ty
                 (void) fputs("\r\n", f);
                 struct iovec parts[] = { { 0 }, { (char *) text, length } };
                 struct msghdr message = { .msg_iov = parts, .msg_iovlen = ELEMENTSOF(parts) };
-                if (fclose(f) == 0) {
+                bool incomplete = r->incomplete || ferror(f);
+                if (fclose(f) == 0 && !incomplete) {
                         parts[0] = (struct iovec){ head, size };
                         /* who does not read has no use for it */
                         (void) sendmsg(r->client->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -283,7 +295,7 @@ static void answer_buffer(HttpRequest *r, unsigned status, const char *content_t
         if (!response)
                 free(text);
         else if (content_type)
-                (void) MHD_add_response_header(response, "Content-Type", content_type);
+                add_header(r, response, "Content-Type", content_type);
         answer(r, status, response);
 }
 
@@ -315,7 +327,7 @@ void http_answer_memory(
         if (!response)
                 free(memory);
         else
-                (void) MHD_add_response_header(response, "Content-Type", content_type);
+                add_header(r, response, "Content-Type", content_type);
         answer(r, status, response);
 }
 
@@ -458,7 +470,7 @@ void http_stream_begin(HttpRequest *r, unsigned status, const char *content_type
                         r->stream_block ? r->stream_block : STREAM_BLOCK, read_stream, r, NULL);
 
         if (response && content_type)
-                (void) MHD_add_response_header(response, "Content-Type", content_type);
+                add_header(r, response, "Content-Type", content_type);
         r->stream_read = read;
         r->cancelled = cancelled;
         r->userdata = userdata;
@@ -500,7 +512,7 @@ void http_upgrade(HttpRequest *r, const char *protocol, HttpUpgraded *upgraded, 
         struct MHD_Response *response = MHD_create_response_for_upgrade(on_upgrade, r);
 
         if (response)
-                (void) MHD_add_response_header(response, "Upgrade", protocol);
+                add_header(r, response, "Upgrade", protocol);
         r->upgraded = upgraded;
         r->upgrade_userdata = userdata;
         answer(r, 101, response);

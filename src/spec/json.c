@@ -65,6 +65,9 @@ int json_read_object(const char *text, size_t length, json_t **ret, Error *error
                 return error_set_field(
                         error, ERROR_MALFORMED, "body", "32 levels", "The JSON document is nested too deeply.");
         j = json_loadb(text, length, JSON_REJECT_DUPLICATES, &e);
+        /* what it is short of it rarely says */
+        if (!j && (json_error_code(&e) == json_error_out_of_memory || !e.text[0]))
+                return -ENOMEM;
         if (!j)
                 return error_set_field(error, ERROR_MALFORMED, "body", NULL,
                         "The body is not a JSON document that is accepted here: line %d, column %d: %s.", e.line,
