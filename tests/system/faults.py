@@ -85,8 +85,8 @@ class Faults:
         with open(self.path, "r+b") as f:
             self.map = mmap.mmap(f.fileno(), 4096)
 
-    def set(self, pid, call, error, every):
-        self.map[0:64] = struct.pack("=6I40s", pid, error, 0, 0, 0, 0, call.encode())
+    def set(self, pid, call, error, every, once=False):
+        self.map[0:64] = struct.pack("=6I40s", pid, error, 0, 0, 0, once, call.encode())
         self.map[8:12] = struct.pack("=I", every)
 
     def clear(self):
@@ -227,22 +227,26 @@ class Load(threading.Thread):
             self.improper.append((method, path, status, answer))
         return status, answer
 
+    def round(self, n):
+        """One session from its beginning to its end; each third is not from the pool."""
+        status, answer = self.ask("POST", "/v1/sessions", {"pids_limit": 64} if n % 3 == 0 else {})
+        if status != 201:
+            return
+        path = f"/v1/sessions/{answer['session_id']}"
+        self.ask("POST", f"{path}/exec", {"command": "echo hello; echo world >&2"})
+        self.ask("PUT", f"{path}/files?path=f", b"x" * 20000, True)
+        self.ask("GET", f"{path}/files?path=f", None, True)
+        status, answer = self.ask("POST", f"{path}/exec", {"command": "echo 1; echo 2", "background": True})
+        if status == 202:
+            self.ask("GET", f"{path}/execs/{answer['exec_id']}/output", None, True)
+        self.ask("GET", f"{path}/dir?path=.")
+        self.ask("DELETE", path)
+
     def run(self):
         n = 0
         while not self.stopping:
             n += 1
-            status, answer = self.ask("POST", "/v1/sessions", {"pids_limit": 64} if n % 3 == 0 else {})
-            if status != 201:
-                continue
-            path = f"/v1/sessions/{answer['session_id']}"
-            self.ask("POST", f"{path}/exec", {"command": "echo hello; echo world >&2"})
-            self.ask("PUT", f"{path}/files?path=f", b"x" * 20000, True)
-            self.ask("GET", f"{path}/files?path=f", None, True)
-            status, answer = self.ask("POST", f"{path}/exec", {"command": "echo 1; echo 2", "background": True})
-            if status == 202:
-                self.ask("GET", f"{path}/execs/{answer['exec_id']}/output", None, True)
-            self.ask("GET", f"{path}/dir?path=.")
-            self.ask("DELETE", path)
+            self.round(n)
 
 
 def under_load(worker, seconds, n=2):
@@ -284,19 +288,20 @@ INJECTED = [
     ("pread64", "EIO"), ("pwrite64", "ENOSPC"), ("recv", "EINTR"), ("recv", "ECONNRESET"),
     ("send", "EINTR"), ("send", "EPIPE"), ("recvmsg", "EINTR"), ("recvmsg", "EAGAIN"),
     ("sendmsg", "EINTR"), ("sendmsg", "EAGAIN"), ("sendmsg", "ENOBUFS"), ("splice", "EAGAIN"), ("splice", "ENOMEM"),
-    ("mmap64", "ENOMEM"), ("malloc", "ENOMEM"), ("calloc", "ENOMEM"), ("realloc", "ENOMEM"),
+    ("mmap64", "ENOMEM"), ("malloc", "ENOMEM", 997), ("malloc", "ENOMEM", 97), ("calloc", "ENOMEM", 97), ("calloc", "ENOMEM", 13),
+    ("realloc", "ENOMEM", 13),
 ]
 
 
 @case
 def calls_that_fail():
-    """each 7th of a call fails: proper answers, and all is as before"""
+    """each 7th of a call fails, of memory fewer: proper answers, and all is as before"""
     base = main.settle()
     hits_of = {}
-    for call, name in INJECTED:
+    for call, name, *every in INJECTED:
         if main.works() is False:
             raise Problem(f"does not work before {call}")
-        faults.set(main.pid, call, getattr(errno, name), 7 if call not in ("malloc", "calloc", "realloc") else 997)
+        faults.set(main.pid, call, getattr(errno, name), *every or [7])
         loads = under_load(main, 0.5)
         _, hits = faults.clear()
         try:
@@ -305,9 +310,30 @@ def calls_that_fail():
             main.clean()
             main.settle(base)
         except Problem as p:
-            raise Problem(f"{call} {name} ({hits} times): {p}") from None
-        hits_of[f"{call} {name}"] = hits
+            raise Problem(f"{call} {name} {every} ({hits} times): {p}") from None
+        hits_of[f"{call} {name} {every}"] = hits
     print(f"  {sum(1 for h in hits_of.values() if h)} of {len(INJECTED)} kinds were met, {sum(hits_of.values())} failures")
+
+
+@case
+def each_allocation():
+    """the first allocation that requests of each kind need fails, then the second, and so on: proper answers, nothing leaks"""
+    base = main.settle()
+    client = Load(main)
+    hits, n = 1, 0
+    while hits > 0 and n < 4000:
+        n += 1
+        faults.set(main.pid, "memory", errno.ENOMEM, n, True)
+        try:
+            client.round(n)
+        finally:
+            _, hits = faults.clear()
+        expect(main.process.poll() is None, f"the worker ends at the allocation {n}")
+        expect(not client.improper, f"no proper answer with the allocation {n}: {client.improper[:3]}")
+    until(main.works, 5, "does not work any more")
+    main.clean()
+    main.settle(base)
+    print(f"  {n - 1} allocations, {client.refused} requests refused, {client.broken} broken")
 
 
 @case
