@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# lab: container
+# lab: container vm
 # install: no
-# timeout: 180
+# timeout: 900
 # Removing the packages ends everything, purging leaves nothing; both while sessions run. Then all works again.
 . /lab/system/lib.sh
 

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# lab: container
+# lab: container vm
 # copy: @debs@:/lab/packages
-# timeout: 120
+# timeout: 600
 # Installing the packages again: the worker is replaced, sessions live on, what does not run stays so.
 . /lab/system/lib.sh
 
