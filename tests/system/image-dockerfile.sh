@@ -15,7 +15,6 @@ build=$1 top=$2
 
 work=$(mktemp -d /var/tmp/image-dockerfile.XXXXXX)
 chmod 755 "$work"
-cache=${SANDBOXD_LAB_CACHE:-/var/tmp/sandboxd-test-lab}
 images=$work/state/images
 ctl=$build/src/ctl/sandboxctl
 worker='' registry=''
@@ -36,14 +35,8 @@ expect() { [ "$1" = "$2" ] || fail "${3-}${3+: }expected \"$1\", got \"$2\""; }
 
 step "the image of the FROM line"
 base=$(sed -n 's/^FROM //p' "$top/Dockerfile.secure")
-mkdir -p "$cache"
-if [ ! -e "$cache/debian-apt.tar" ]; then
-    mmdebstrap --quiet --mode=root --variant=apt --aptopt='Acquire::Languages "none"' \
-        --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/locale/*' \
-        --dpkgopt='path-exclude=/usr/share/man/*' bookworm "$cache/debian-apt.$$.tar"
-    mv "$cache/debian-apt.$$.tar" "$cache/debian-apt.tar"
-fi
-"${podman[@]}" import --quiet "$cache/debian-apt.tar" "$base" >/dev/null
+made=$("$top/tests/lab/lab-dockerfile") || fail "lab-dockerfile"
+"${podman[@]}" import --quiet "$made/base.tar" "$base" >/dev/null
 
 step "building"
 mkdir "$work/empty"
