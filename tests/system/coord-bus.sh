@@ -73,11 +73,11 @@ python3 - "${socket#@}" <<'END' || fail "its own socket serves others"
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect("\0" + sys.argv[1])
-s.sendall(b"GET /v1/workers HTTP/1.1\r\nHost: x\r\n\r\n")
 s.settimeout(10)
-try:
+try:  # it is closed without an answer, sometimes before the question
+    s.sendall(b"GET /v1/workers HTTP/1.1\r\nHost: x\r\n\r\n")
     assert s.recv(100) == b""
-except ConnectionResetError:
+except (ConnectionResetError, BrokenPipeError):
     pass
 END
 
