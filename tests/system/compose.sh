@@ -9,8 +9,7 @@
 . /lab/system/lib.sh
 
 url=http://127.0.0.1:8000
-mount -t tmpfs tmpfs /var/lib/docker 2>/dev/null || { mkdir -p /var/lib/docker && mount -t tmpfs tmpfs /var/lib/docker; } || fail "tmpfs"
-systemctl start docker || fail "docker does not start"
+start_docker
 compose() { (cd /lab/compose && BASE=base:1 REDIS_IMAGE=base:1 COMPOSE_PROJECT_NAME=fleet docker-compose "$@"); }
 ready() { [ "$(curl -s $url/health | jq '[.workers[] | select(.status == "healthy" and .pool_ready > 0)] | length')" = "$1" ]; }
 

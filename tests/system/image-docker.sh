@@ -8,8 +8,7 @@
 # run as any guide has it, saved, imported, and sessions run from it. Runs in a virtual machine just as well.
 . /lab/system/lib.sh
 
-mkdir -p /var/lib/docker && mount -t tmpfs tmpfs /var/lib/docker || fail "tmpfs"
-systemctl start docker || fail "docker does not start"
+start_docker
 
 step "the image of the FROM line"
 python3 -m http.server --bind 127.0.0.1 --directory /lab/dockerfile/packages 8099 >/lab/requests 2>&1 &
