@@ -257,7 +257,7 @@ static void on_settled(const StoreReply *reply, void *userdata) {
         }
         free(x->answer);
         x->answer = NULL;
-        x->n_tried = 0;
+        x->n_tried = x->n_lacking = 0;
         uuid_make(x->claim_id);
         retry(x);
 }

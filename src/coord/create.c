@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coord/ask.h"
 #include "coord/find.h"
 #include "coord/quota.h"
 #include "coord/record.h"
@@ -152,13 +153,17 @@ static bool take_pinned(Create *x) {
         return pinned;
 }
 
+static size_t tries_max(const Create *x) {
+        return x->n_lacking > 0 ? CREATE_IMAGE_TRIES_MAX : CREATE_TRIES_MAX;
+}
+
 /* Is there nobody else to ask? */
 static bool is_last(const Create *x) {
         if (x->waiting)
                 return true;
         if (x->snapshot_id[0])
                 return !x->patient_body;
-        return !x->patient_body && (x->n_tried == CREATE_TRIES_MAX || x->n_tried >= fleet_n_ready(x->job.coord->fleet));
+        return !x->patient_body && (x->n_tried >= tries_max(x) || x->n_tried >= fleet_n_ready(x->job.coord->fleet));
 }
 
 /* No refusal: the worker, or a proxy in front of it, could not. */
@@ -177,6 +182,37 @@ static void keep_failure(Create *x, const Call *c, const Worker *w) {
                 x->failure = NULL; /* then it is not told */
 }
 
+/* Not every worker needs to have every image. */
+static bool lacks_image(const Create *x, const Call *c) {
+        if (!x->has_image || call_status(c) != 422)
+                return false;
+        _cleanup_json_ json_t *j = c->body ? json_loadb(c->body, c->body_used, JSON_REJECT_DUPLICATES, NULL) : NULL;
+        const char *field = json_string_value(json_object_get(j, "field"));
+        return field && strcmp(field, "image") == 0;
+}
+
+/* The workers without it come first among those that were tried. Returns whether others may be asked. */
+static bool count_lacking(Create *x) {
+        if (x->n_lacking < x->n_tried - 1) {
+                char id[ID_MAX + 1], *last = x->tried[x->n_tried - 1], *place = x->tried[x->n_lacking];
+                memcpy(id, last, sizeof id);
+                memcpy(last, place, sizeof id);
+                memcpy(place, id, sizeof id);
+        }
+        x->n_lacking = MIN(x->n_lacking + 1, x->n_tried);
+        return ask_is_allowed(x->job.coord, 1);
+}
+
+static int refuse_image(const Create *x, bool unsure, Error *error) {
+        if (!unsure)
+                return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL,
+                        "None of the %zu workers that were asked has the image \"%.255s\".", x->n_tried,
+                        json_string_value(json_object_get(x->spec, "image")));
+        int r = error_set_field(error, ERROR_NO_CAPACITY, "image", NULL, "Not all workers can be asked for this image now.");
+        error->retry_after = 1;
+        return r;
+}
+
 static void on_answer(Call *c, int result, void *userdata) {
         Create *x = userdata;
         Coordinator *coord = x->job.coord;
@@ -193,7 +229,14 @@ static void on_answer(Call *c, int result, void *userdata) {
                 worker_doubt(w);
         else if (is_failure(status))
                 keep_failure(x, c, w);
-        else if (status != 503 || (!pinned && is_last(x))) {
+        else if (!pinned && lacks_image(x, c)) {
+                if (!count_lacking(x)) {
+                        Error error = { 0 };
+                        x->call = call_free(c);
+                        create_fail(x, &error, refuse_image(x, true, &error));
+                        return;
+                }
+        } else if (status != 503 || (!pinned && is_last(x))) {
                 pass_on(x, c);
                 return;
         }
@@ -257,7 +300,7 @@ static bool wait_for_worker(Create *x) {
 
         if (fleet_n_ready(f) > 0 || !fleet_may_recover(f) || clock_monotonic() > x->started + WORKER_RECOVERY_USEC)
                 return false;
-        x->n_tried = 0;
+        x->n_tried = x->n_lacking = 0;
         if (!x->timer)
                 return sd_event_add_time_relative(x->job.coord->event, &x->timer, CLOCK_MONOTONIC, SETTLE_STEP_USEC,
                                USEC_PER_MSEC, on_timer, x) >= 0;
@@ -301,9 +344,9 @@ static int find_snapshot(Create *x) {
 
 void create_try(Create *x) {
         Fleet *fleet = x->job.coord->fleet;
-        Worker *tried[CREATE_TRIES_MAX] = { 0 }, *w = x->pinned;
+        Worker *tried[CREATE_IMAGE_TRIES_MAX] = { 0 }, *w = x->pinned;
         Error error = { 0 };
-        size_t n = 0;
+        size_t n = 0, n_lacking = 0;
 
         int r = w ? 0 : find_snapshot(x);
         if (r == 0 && !w)
@@ -316,6 +359,8 @@ void create_try(Create *x) {
                 Worker *t = fleet_find(fleet, x->tried[i]);
                 if (t)
                         tried[n++] = t;
+                if (i < x->n_lacking)
+                        n_lacking = n;
         }
         x->is_pinned = w != NULL;
         x->pinned = NULL;
@@ -323,12 +368,17 @@ void create_try(Create *x) {
                 w = x->n_tried == 0 || (x->patient_body && !x->waiting) ? fleet_find(fleet, x->snapshot_worker) : NULL;
                 w = w && worker_is_reachable(w) ? w : NULL;
                 x->waiting = x->n_tried > 0;
-        } else if (!w && x->n_tried < CREATE_TRIES_MAX)
+        } else if (!w && x->n_tried < tries_max(x))
                 w = fleet_choose(fleet, tried, n);
+        if (!w && x->n_lacking > 0 && x->n_lacking == x->n_tried) {
+                r = refuse_image(x, fleet_may_recover(fleet), &error);
+                create_fail(x, &error, r);
+                return;
+        }
         if (!w && n > 0 && x->patient_body && !x->waiting) {
                 /* all are full: the client waits at the best of them */
                 x->waiting = true;
-                w = fleet_choose(fleet, NULL, 0);
+                w = fleet_choose(fleet, tried, n_lacking);
         }
         if (!w && wait_for_worker(x))
                 return;
@@ -337,7 +387,7 @@ void create_try(Create *x) {
                 create_fail(x, &error, r);
                 return;
         }
-        if (x->n_tried < CREATE_TRIES_MAX)
+        if (x->n_tried < tries_max(x))
                 memcpy(x->tried[x->n_tried++], w->id, sizeof w->id);
         r = ask_worker(x, w, &error);
         if (r < 0)
@@ -377,6 +427,8 @@ static int read_spec(Create *x, Error *error) {
         const char *image = json_string_value(json_object_get(x->spec, "image"));
         if (image && strncmp(image, "snapshot:", 9) == 0 && id_is_valid(image + 9))
                 (void) snprintf(x->snapshot_id, sizeof x->snapshot_id, "%s", image + 9);
+        else
+                x->has_image = image != NULL;
         x->wait = json_number_value(json_object_get(x->spec, "wait"));
         x->wait = x->wait > 0 && x->wait <= WAIT_MAX / (double) USEC_PER_SEC ? x->wait : 0;
         return x->wait > 0 ? remake_body(x) : 0;

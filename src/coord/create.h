@@ -15,6 +15,7 @@
  */
 
 #define CREATE_TRIES_MAX 4U
+#define CREATE_IMAGE_TRIES_MAX 32U /* of a session whose image not every worker has */
 
 typedef struct Create {
         Job job;
@@ -31,8 +32,10 @@ typedef struct Create {
         Call *call;
         Worker *pinned; /* borrowed, for the next attempt: the one that has the key's session */
         bool is_pinned; /* the attempt that goes on */
-        char tried[CREATE_TRIES_MAX][ID_MAX + 1];
+        char tried[CREATE_IMAGE_TRIES_MAX][ID_MAX + 1];
         size_t n_tried;
+        size_t n_lacking; /* attempts at workers that do not have the image */
+        bool has_image;   /* the client names one, and no snapshot */
         char *failure;          /* owned: what the last worker that failed said of it, or NULL */
         char id[UUID_TEXT_MAX]; /* of the session that the attempt makes, if it does */
         usec_t started;

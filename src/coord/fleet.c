@@ -8,7 +8,7 @@
 
 #define TICK_USEC (500 * USEC_PER_MSEC)
 #define DRAWS 8U /* of two random workers, before all are looked at */
-#define TRIED_MAX 8U
+#define TRIED_MAX 32U
 #define PATIENCE_USEC (5 * USEC_PER_SEC) /* that a worker is down before what goes on there is given up */
 
 /* --- those that take new sessions --- */

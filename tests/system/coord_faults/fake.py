@@ -197,7 +197,7 @@ class Worker:
         if len(self.sessions) >= self.most or self.status != "healthy":
             return 503, {"title": "No capacity", "status": 503}, (("Retry-After", "1"),)
         image = spec.get("image", "base")
-        if image.startswith("snapshot:") and image[9:] not in self.snapshots:
+        if image[9:] not in self.snapshots if image.startswith("snapshot:") else image not in self.images:
             return 422, {"title": "Value out of range", "status": 422, "field": "image"}, ()
         given = request.get("X-Sandboxd-Session") or str(uuid.uuid4())
         if given in self.revoked:

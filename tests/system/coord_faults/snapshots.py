@@ -58,3 +58,29 @@ def images(lab):
     c = lab.coordinator([a, b])
     found = {i["name"]: i["workers"] for i in c.request("GET", "/v1/images").json()["images"]}
     check(found == {"base": ["a", "b"], "python": ["a"], "node": ["b"]}, f"{found}")
+
+
+@case("a session goes where its image is, and nowhere is 422")
+def image_of_one(lab):
+    workers = [lab.worker(f"w{i}") for i in range(7)]
+    one = workers[4]
+    one.images = ["base", "python"]
+    c = lab.coordinator(workers)
+    for body in [{}] * 8 + [{"key": f"k{i}"} for i in range(4)] + [{"wait": 1}]:
+        answer = c.request("POST", "/v1/sessions", {"image": "python", **body})
+        check(answer.status == 201 and answer.json()["worker_id"] == "w4", f"{body}: {answer}")
+    for body in ({}, {"key": "k"}, {"wait": 1}):
+        until(5, lambda: c.request("POST", "/v1/sessions", {"image": "node", **body}).status == 422, f"422 for {body}")
+    answer = c.request("POST", "/v1/sessions", {"image": "node"})
+    check(answer.json()["field"] == "image" and '"node"' in answer.json()["detail"], f"{answer}")
+    one.most = len(one.sessions)
+    for body in ({}, {"wait": 1}):
+        answer = c.request("POST", "/v1/sessions", {"image": "python", **body})
+        check(answer.status == 503 and answer.headers["Retry-After"], f"full: {answer}")
+    check(one.asked("POST", "/v1/sessions")[-1].body.count(b"wait") == 1, "it is not where the image is that it waited")
+    one.most += 1
+    c.create({"image": "python"})
+    one.stop()
+    answer = c.request("POST", "/v1/sessions", {"image": "python"})
+    check(answer.status == 503 and answer.headers["Retry-After"], f"for a moment away: {answer}")
+    check(sum(len(w.sessions) for w in workers) == len(one.sessions), "others have sessions")
