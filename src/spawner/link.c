@@ -10,7 +10,7 @@
 
 /* The connection to the worker: at most one, the newest; what it does not read at once waits. */
 
-static void worker_drop(Spawner *s) {
+void link_drop(Spawner *s) {
         Outgoing *o;
 
         while ((o = s->outgoing)) {
@@ -42,7 +42,7 @@ static int worker_try(Spawner *s, const SpawnMessage *m, const int *fds, size_t 
         if (r == -EAGAIN)
                 worker_wait_writable(s);
         else if (r < 0)
-                worker_drop(s);
+                link_drop(s);
         return r;
 }
 
@@ -55,7 +55,7 @@ void link_send(Spawner *s, const SpawnMessage *m, int fd) {
         Outgoing *o = s->n_outgoing < OUTGOING_MAX ? malloc(sizeof *o) : NULL;
         if (!o) {
                 spawner_log(LOG_WARNING, "Dropping the connection of a worker that does not read");
-                worker_drop(s);
+                link_drop(s);
                 return;
         }
         *o = (Outgoing){ .message = *m, .fd = fd >= 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 0) : -EBADF };
@@ -219,7 +219,7 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
                 if (m->cookie != WIRE_VERSION) {
                         spawner_log(LOG_ERR, "The worker speaks version %llu of the protocol, this is %u",
                                 (unsigned long long) m->cookie, WIRE_VERSION);
-                        worker_drop(s);
+                        link_drop(s);
                         return;
                 }
                 s->held->last_cookie = 0;
@@ -258,7 +258,7 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
                 making_ping(s, m->cookie);
                 break;
         default:
-                worker_drop(s);
+                link_drop(s);
         }
 }
 
@@ -287,7 +287,7 @@ void link_event(Spawner *s) {
         if (n != sizeof m) {
                 if (n > 0)
                         fds_close(fds, n_fds);
-                worker_drop(s);
+                link_drop(s);
                 return;
         }
         serve_worker(s, &m, fds, n_fds);
@@ -303,10 +303,10 @@ void link_accept(Spawner *s) {
                 return;
         /* one worker at a time: the newest is the one that the service manager runs */
         if (s->held->worker >= 0)
-                worker_drop(s);
+                link_drop(s);
         s->held->worker = fd;
         int size = 1 << 20;
         (void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
         if (fd_set_nonblock(fd, true) < 0 || spawner_watch(s, fd, SOURCE_WORKER, 0) < 0)
-                worker_drop(s);
+                link_drop(s);
 }

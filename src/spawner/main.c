@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "init/init.h"
+#include "spawner/bequest.h"
 #include "spawner/notify.h"
 #include "spawner/prepare.h"
 #include "spawner/supervisor.h"
@@ -41,8 +42,9 @@ static void usage(FILE *f) {
                 f);
 }
 
-/* Takes the listening socket and the user namespace out of what the service manager passed. */
-static int take_descriptors(Spawner *s) {
+/* Takes the listening socket and the user namespace out of what the service manager passed, and what leads to the
+ * working process of a main process that was killed. */
+static int take_descriptors(Spawner *s, int *ret_heir) {
         unsigned n = notify_n_fds();
         char name[64];
 
@@ -54,6 +56,9 @@ static int take_descriptors(Spawner *s) {
                 if (text && strcmp(text, PREPARE_USERNS_NAME) == 0) {
                         (void) fd_close(s->held->userns); /* the newest is the one that was made for this start */
                         s->held->userns = fd;
+                } else if (text && strcmp(text, BEQUEST_NAME) == 0) {
+                        (void) fd_close(*ret_heir);
+                        *ret_heir = fd;
                 } else if (s->held->listener < 0)
                         s->held->listener = fd;
                 else
@@ -61,12 +66,39 @@ static int take_descriptors(Spawner *s) {
         }
         /* it is held by us now; the next start makes its own */
         (void) notify_send("FDSTOREREMOVE=1\nFDNAME=" PREPARE_USERNS_NAME);
+        if (*ret_heir >= 0)
+                (void) notify_send("FDSTOREREMOVE=1\nFDNAME=" BEQUEST_NAME);
         if (s->held->listener < 0 || s->held->userns < 0)
                 return -EBADF;
         return 0;
 }
 
+/* Goes on with the sandboxes of a main process that was killed. Returns false when there is nothing to go on with. */
+static bool inherit(Spawner *s, int heir) {
+        State former = STATE_INIT;
+
+        int r = heir >= 0 ? bequest_take(heir, &former) : -ENOENT;
+        if (r < 0) {
+                if (r != -ENOENT && r != -EPIPE)
+                        spawner_log(LOG_WARNING, "Cannot take up what the former main process held: %s", strerror(-r));
+                return false;
+        }
+        slot_close(&former.head->listener);
+        former.head->listener = s->held->listener;
+        /* the service manager has removed the control groups in which there was nobody */
+        for (uint32_t i = 0; former.slots && i < former.head->counters.n_used; i++)
+                if (former.slots[i].state == SLOT_FREE)
+                        former.slots[i].leaf = false;
+        (void) fd_close(s->held->userns); /* theirs goes on */
+        state_free(&s->state);
+        s->state = former;
+        s->held = s->state.head;
+        spawner_log(LOG_NOTICE, "The former main process was killed; going on with its sandboxes");
+        return true;
+}
+
 static int run(Spawner *s, const char *worker, int socket_fd, bool standalone) {
+        _cleanup_fd_ int heir = -EBADF;
         int r;
 
         (void) umask(022);
@@ -93,7 +125,7 @@ static int run(Spawner *s, const char *worker, int socket_fd, bool standalone) {
                         return EXIT_FAILURE;
                 }
         } else {
-                r = take_descriptors(s);
+                r = take_descriptors(s, &heir);
                 if (r < 0) {
                         spawner_log(LOG_ERR,
                                 "No listening socket or no user namespace was passed; "
@@ -101,7 +133,7 @@ static int run(Spawner *s, const char *worker, int socket_fd, bool standalone) {
                                 worker);
                         return EXIT_FAILURE;
                 }
-                r = cgroup_tree_open(&s->cgroup);
+                r = inherit(s, heir) ? cgroup_tree_reopen(&s->cgroup) : cgroup_tree_open(&s->cgroup);
                 if (r < 0) {
                         spawner_log(LOG_ERR,
                                 "No cgroup of its own is delegated to this service: %s. "

@@ -325,7 +325,7 @@ static void hello_from_zygote(Spawner *s, const ZygoteMessage *m) {
         }
         serve_line(s);
         refill_spares(s);
-        if (s->held->listener >= 0)
+        if (s->held->listener >= 0 && !s->orphan)
                 (void) spawner_watch(s, s->held->listener, SOURCE_LISTENER, 0); /* EEXIST after a new zygote */
 }
 

@@ -20,6 +20,7 @@ int spawner_watch(Spawner *s, int fd, Source source, uint32_t index);
 
 /* link.c: the worker's connection */
 void link_accept(Spawner *s);
+void link_drop(Spawner *s);
 void link_event(Spawner *s);
 /* It reads again. */
 void link_flush(Spawner *s);

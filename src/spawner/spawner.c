@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "spawner/bequest.h"
 #include "spawner/launch.h"
 #include "spawner/notify.h"
 
@@ -38,6 +39,19 @@ int spawner_watch(Spawner *s, int fd, Source source, uint32_t index) {
         return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
 }
 
+/* Without a supervisor: makes way for the one that the service manager starts as soon as the worker asks for it. */
+static void orphaned(Spawner *s) {
+        if (s->held->heir <= STDERR_FILENO || s->stopping) {
+                s->stopping = true;
+                return;
+        }
+        spawner_log(LOG_WARNING, "The main process was killed; the sandboxes wait for the next one");
+        (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->supervisor, NULL);
+        (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, s->held->listener, NULL);
+        link_drop(s);
+        s->orphan = s->execute_wanted = true;
+}
+
 static int dispatch(Spawner *s, const struct epoll_event *e) {
         uint32_t index = (uint32_t) e->data.u64;
 
@@ -52,7 +66,7 @@ static int dispatch(Spawner *s, const struct epoll_event *e) {
                         link_event(s);
                 return 0;
         case SOURCE_SUPERVISOR: /* nobody would start another after us */
-                s->stopping = true;
+                orphaned(s);
                 return 0;
         case SOURCE_SIGNALS: {
                 struct signalfd_siginfo info;
@@ -143,11 +157,15 @@ static int prepare(Spawner *s) {
         return r;
 }
 
-/* Nothing is on its way: the supervisor executes the program anew, which finds all in the state. */
-static void make_way(Spawner *s) {
+/* Nothing is on its way: the supervisor executes the program anew, or there is another one, which finds all in the
+ * state. */
+static int make_way(Spawner *s) {
         s->held->clean = true;
+        if (s->orphan)
+                return bequest_leave(&s->state);
         state_pass(&s->state, true);
         s->held->wish = STATE_WISH_EXECUTE;
+        return 0;
 }
 
 int spawner_run(Spawner *s) {
@@ -158,8 +176,10 @@ int spawner_run(Spawner *s) {
         while (r == 0 && !s->stopping) {
                 r = loop_once(s, -1);
                 if (s->execute_wanted && r == 0 && !s->stopping && !making_is_busy(s) && !s->syncing && !s->outgoing) {
-                        make_way(s);
-                        return 0;
+                        r = make_way(s);
+                        if (r == 0)
+                                return 0;
+                        spawner_log(LOG_ERR, "No other main process came: %s", strerror(-r));
                 }
         }
         stop_all(s);

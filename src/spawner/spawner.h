@@ -28,6 +28,7 @@ typedef struct Spawner {
         StateHead *held; /* its head; a worker in it that is -EBADF: there is none now */
         bool stopping;
         bool execute_wanted;
+        bool orphan; /* the supervisor was killed */
         bool syncing; /* tells the worker about the slots, one after another as it reads */
         bool repeating; /* to one that knows most of it, after this process followed one that was killed */
         uint32_t sync_slot, sync_kept;

@@ -60,6 +60,7 @@ static StateHead layout_now(void) {
                 .listener = -EBADF,
                 .worker = -EBADF,
                 .userns = -EBADF,
+                .heir = -EBADF,
         };
 }
 
@@ -172,43 +173,77 @@ void state_free(State *s) {
 
 /* --- its descriptors --- */
 
-typedef void Visit(int fd, void *userdata);
+typedef void Visit(int32_t *fd, void *userdata);
 
-static void visit_kept(const State *s, const Kept *k, Visit *visit, void *userdata) {
+static void visit_kept(Kept *k, Visit *visit, void *userdata) {
         if (k->generation == 0)
                 return;
         for (unsigned i = 0; i < (unsigned) __builtin_popcount(k->flags) && i < KEPT_MAX; i++)
-                visit(k->fds[i], userdata);
-        (void) s;
+                visit(&k->fds[i], userdata);
 }
 
 static void visit_all(const State *s, Visit *visit, void *userdata) {
-        const StateHead *h = s->head;
+        StateHead *h = s->head;
 
-        visit(h->listener, userdata);
-        visit(h->worker, userdata);
-        visit(h->userns, userdata);
+        visit(&h->listener, userdata);
+        visit(&h->worker, userdata);
+        visit(&h->userns, userdata);
+        visit(&h->heir, userdata);
         for (uint32_t i = 0; i < h->n_spares && i < STATE_SPARES_MAX; i++)
-                visit(h->spares[i], userdata);
+                visit(&h->spares[i], userdata);
         for (uint32_t i = 0; s->slots && i < h->counters.n_used; i++) {
-                const Slot *slot = &s->slots[i];
-                visit(slot->netns, userdata);
-                visit(slot->ctl, userdata);
-                visit(slot->inner, userdata);
-                visit(slot->pidfd, userdata);
+                Slot *slot = &s->slots[i];
+                visit(&slot->netns, userdata);
+                visit(&slot->ctl, userdata);
+                visit(&slot->inner, userdata);
+                visit(&slot->pidfd, userdata);
         }
         for (uint32_t i = 0; i < h->counters.n_kept_used; i++)
-                visit_kept(s, &s->kept[i], visit, userdata);
+                visit_kept(&s->kept[i], visit, userdata);
+}
+
+typedef struct Each {
+        void (*each)(int fd, void *userdata);
+        void *userdata;
+} Each;
+
+static void tell_each(int32_t *fd, void *userdata) {
+        const Each *e = userdata;
+
+        if (*fd > STDERR_FILENO)
+                e->each(*fd, e->userdata);
+}
+
+void state_each(const State *s, void (*each)(int fd, void *userdata), void *userdata) {
+        Each e = { each, userdata };
+
+        visit_all(s, tell_each, &e);
+}
+
+typedef struct Numbers {
+        const int *to;
+        size_t n;
+} Numbers;
+
+static void renumber(int32_t *fd, void *userdata) {
+        const Numbers *numbers = userdata;
+
+        *fd = *fd > STDERR_FILENO && (size_t) *fd < numbers->n ? numbers->to[*fd] : -EBADF;
+}
+
+void state_renumber(State *s, const int *to, size_t n_to) {
+        Numbers numbers = { to, n_to };
+
+        visit_all(s, renumber, &numbers);
 }
 
 static void set_passed(int fd, void *userdata) {
-        if (fd > STDERR_FILENO)
-                (void) fcntl(fd, F_SETFD, *(bool *) userdata ? 0 : FD_CLOEXEC);
+        (void) fcntl(fd, F_SETFD, *(bool *) userdata ? 0 : FD_CLOEXEC);
 }
 
 void state_pass(const State *s, bool pass) {
         set_passed(s->fd, &pass);
-        visit_all(s, set_passed, &pass);
+        state_each(s, set_passed, &pass);
 }
 
 typedef struct Named {
@@ -233,7 +268,7 @@ static void note_named(int fd, void *userdata) {
 int state_sweep(const State *s, const int *others, size_t n_others) {
         Named named = { .size = STDERR_FILENO + 1 };
 
-        visit_all(s, note_highest, &named);
+        state_each(s, note_highest, &named);
         note_highest(s->fd, &named);
         for (size_t i = 0; i < n_others; i++)
                 note_highest(others[i], &named);
@@ -241,7 +276,7 @@ int state_sweep(const State *s, const int *others, size_t n_others) {
         if (!bits)
                 return -ENOMEM;
         named.bits = bits;
-        visit_all(s, note_named, &named);
+        state_each(s, note_named, &named);
         note_named(s->fd, &named);
         for (size_t i = 0; i < n_others; i++)
                 note_named(others[i], &named);

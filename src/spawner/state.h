@@ -37,6 +37,9 @@ typedef struct StateHead {
         uint32_t spares_reusable[STATE_SPARES_MAX];
         uint64_t last_cookie; /* of what the worker asked for last */
         SlotCounters counters;
+        /* new since the first version of the file: zeros where that was taken up */
+        int32_t heir; /* owned: leads to the next main process (spawner/bequest.h); none: -EBADF or 0 */
+        uint32_t padding;
 } StateHead;
 
 typedef struct State {
@@ -60,5 +63,9 @@ int state_add_slots(State *s, uint32_t n_identities);
 
 /* All descriptors that are named in it, and those in @others, are passed on to a program that is executed or not. */
 void state_pass(const State *s, bool pass);
+/* For a process that got them with other numbers: @to[number], with -EBADF for what it did not get. */
+void state_renumber(State *s, const int *to, size_t n_to);
+/* Calls @each with all that are named in it. */
+void state_each(const State *s, void (*each)(int fd, void *userdata), void *userdata);
 /* Closes all others. Returns 0 or -errno. */
 int state_sweep(const State *s, const int *others, size_t n_others);

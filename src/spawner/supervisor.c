@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "spawner/bequest.h"
 #include "spawner/notify.h"
 
 #define FALLS_MAX 10U /* of the working process, within FALLS_USEC: more, and it is given up */
@@ -183,6 +184,9 @@ static int prepare(Supervisor *v) {
                 return -errno;
         v->told = ends[0];
         v->tell = ends[1];
+        int r = bequest_prepare(v->spawner->held);
+        if (r < 0)
+                spawner_log(LOG_WARNING, "Sandboxes will not outlive this process: %s", strerror(-r));
         return start(v);
 }
 

@@ -11,6 +11,7 @@ import time
 ADDRESS = ("127.0.0.1", 5000)
 UNIT = "sandboxd@worker1.service"
 SPAWNER = "sandboxd-spawner@worker1.service"
+END_OF_MAIN = ["systemctl", "kill", "-s", "KILL", "--kill-who=main", SPAWNER]
 
 
 def call(method, path, body=None, timeout=60):
@@ -112,6 +113,15 @@ def spawner_pid():
                           text=True).stdout.strip()
 
 
+def wait_spawner(old):
+    begin = time.monotonic()
+    while spawner_pid() in (old, "0") or call("GET", "/health")[0] != 200:
+        if time.monotonic() - begin > 60:
+            sys.exit("the spawner does not come back")
+        time.sleep(0.02)
+    return time.monotonic() - begin
+
+
 def working_pid():
     """The spawner's child that works: the one with its name."""
     return subprocess.run(["pgrep", "-P", spawner_pid(), "-f", "sandboxd-spawner --worker"], capture_output=True,
@@ -128,6 +138,7 @@ class Steady(threading.Thread):
         self.slowest = 0
         self.refused = []
         self.cut = 0
+        self.patient = False  # what was being made may be refused
 
     def run(self):
         while not self.stopping:
@@ -140,7 +151,10 @@ class Steady(threading.Thread):
                     status, answer = call("POST", f"{path}/exec", {"command": "echo $((6 * 7))"})
                     if status == 200 and answer["stdout"] == "42\n":
                         status, answer = call("DELETE", path)
-                if status not in (200, 201, 204):
+                if status == 503 and self.patient:
+                    self.cut += 1
+                    time.sleep(0.1)
+                elif status not in (200, 201, 204):
                     self.refused.append((status, answer))
             except (OSError, http.client.HTTPException):
                 self.cut += 1  # it was in flight when the worker was killed
@@ -148,13 +162,22 @@ class Steady(threading.Thread):
             self.cycles += 1
 
 
+def sandboxes_outlive_the_spawner():
+    """The service manager leaves them alone, so that the next one can go on with them."""
+    return subprocess.run(["systemctl", "show", "-p", "KillMode", "--value", SPAWNER], capture_output=True,
+                          text=True).stdout.strip() == "process"
+
+
 def lose_the_spawner():
-    """Its main process: systemd ends all in its control group, the worker says so and begins anew."""
+    """Its main process, or else all of it: nothing is left in its control group, the worker says so and begins anew."""
     status, answer = patient("POST", "/v1/sessions", {})
     assert status == 201, answer
     session = answer["session_id"]
     target = call("GET", "/health")[1]["pool_size"]
-    subprocess.run(["kill", "-9", spawner_pid()], check=True)
+    if sandboxes_outlive_the_spawner():
+        subprocess.run(["systemctl", "kill", "-s", "KILL", SPAWNER], check=True)
+    else:
+        subprocess.run(["kill", "-9", spawner_pid()], check=True)
     begin = time.monotonic()
     while True:
         status, answer = patient("GET", f"/v1/sessions/{session}")
@@ -250,16 +273,25 @@ def main():
                                          "{ cat /lab/newer/log; exit 1; }"]),
             ("daemon-reexec", ["systemctl", "daemon-reexec"]),
             ("restart of a stuck one", ["systemctl", "kill", "-s", "STOP", "--kill-who=main", UNIT]),
-            ("restart again", ["systemctl", "restart", UNIT])):
+            ("restart again", ["systemctl", "restart", UNIT]),
+            ("end of the spawner's main process", END_OF_MAIN),
+            ("another end of that", END_OF_MAIN),
+            ("reload of the spawner after that", ["systemctl", "reload", SPAWNER])):
+        if command == END_OF_MAIN and not sandboxes_outlive_the_spawner():
+            continue
         old = show("MainPID")
         if command == ["kill", "-9"]:
             command = command + [working_pid()]
         holder = spawner_pid()
+        steady.patient = command == END_OF_MAIN
         begin = time.monotonic()
         subprocess.run(command, check=True)
         took = time.monotonic() - begin
         if "restart" in name or "kill" in name:
             took += wait_ready(old)
+        if command == END_OF_MAIN:
+            took += wait_spawner(holder)
+            holder = spawner_pid()
         # what asks meanwhile waits in the socket and is answered
         status, answer = patient("GET", "/health")
         assert status == 200, answer
