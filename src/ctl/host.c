@@ -190,7 +190,7 @@ static void check_cgroups(const char *root, Findings *f) {
                 findings_add(f, "control groups", FINDING_GOOD, xstrdup("cgroup v2 with cpu, memory and pids"), NULL);
 }
 
-/* A spawner's group has the controllers that systemd delegated to it. */
+/* A spawner's group has the controllers that systemd delegated to it; its socket unit has a group as well. */
 static void check_delegation(const char *root, Findings *f) {
         _cleanup_free_ char *slice = xasprintf("%s/sys/fs/cgroup/sandboxd.slice", root);
         DIR *dir = opendir(slice);
@@ -199,7 +199,8 @@ static void check_delegation(const char *root, Findings *f) {
                 _cleanup_free_ char *path = NULL, *missing = NULL, *unit = NULL;
                 char text[512];
 
-                if (strncmp(d->d_name, "sandboxd-spawner@", 17) != 0)
+                const char *type = strrchr(d->d_name, '.');
+                if (strncmp(d->d_name, "sandboxd-spawner@", 17) != 0 || !type || strcmp(type, ".service") != 0)
                         continue;
                 unit = terminal_escape_string(d->d_name);
                 path = xasprintf("/sys/fs/cgroup/sandboxd.slice/%s/cgroup.controllers", d->d_name);

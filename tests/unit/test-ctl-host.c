@@ -162,6 +162,7 @@ static void control_groups_need_three_controllers(void **state) {
         assert_bad("control groups", "unified_cgroup_hierarchy");
 
         put("/sys/fs/cgroup/sandboxd.slice/sandboxd-spawner@w.service/cgroup.controllers", "cpu memory pids\n");
+        put("/sys/fs/cgroup/sandboxd.slice/sandboxd-spawner@w.socket/cgroup.controllers", "\n");
         host_check(root, &f);
         assert_int_equal(worst(&f, "delegation", NULL), FINDING_GOOD);
         put("/sys/fs/cgroup/sandboxd.slice/sandboxd-spawner@x.service/cgroup.controllers", "memory\n");
