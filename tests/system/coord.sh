@@ -119,7 +119,9 @@ until_true 5 is_at worker2 healthy || fail "it still drains"
 
 step "an address for other machines takes keys"
 mkdir -p /etc/systemd/system/sandbox-coord.socket.d
-printf '[Socket]\nListenStream=0.0.0.0:8008\n' >/etc/systemd/system/sandbox-coord.socket.d/listen.conf
+# as the manual has it
+printf '%s\n' '[Socket]' ListenStream= ListenStream=/run/sandbox-coord.sock ListenStream=0.0.0.0:8000 \
+    >/etc/systemd/system/sandbox-coord.socket.d/listen.conf
 systemctl daemon-reload
 systemctl stop sandbox-coord.socket sandbox-coord.service
 ! systemctl start sandbox-coord 2>/dev/null || fail "it listens for everyone without keys"
