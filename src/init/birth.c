@@ -28,8 +28,6 @@
 #define NOFILE_MAX 16384U
 #define SIGPENDING_MAX 1024U
 #define MSGQUEUE_MAX 262144U
-#define INOTIFY_INSTANCES_MAX "32"
-#define INOTIFY_WATCHES_MAX "16384"
 #define BYTES_PER_INODE 8192U
 #define COVER_FILE TEMPLATE_DATA "/none"
 #define COVER_FOLDER TEMPLATE_DATA "/empty"
@@ -131,9 +129,6 @@ static int step_proc(Birth *b) {
 
         if (mount("proc", TEMPLATE_NEW "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
                 return -errno;
-        b->sysctls = open(TEMPLATE_NEW "/proc/sys/user", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (b->sysctls < 0)
-                return -errno;
         for (const char *const *p = masked_files; *p; p++) {
                 r = cover(COVER_FILE, *p);
                 if (r < 0)
@@ -194,7 +189,8 @@ int birth_limit_all(void) {
         return r;
 }
 
-/* Those that differ from one sandbox to the next, or from the zygote, which is to be killed last. */
+/* Those that differ from one sandbox to the next, or from the zygote, which is to be killed last. By the number, here and
+ * below, since what is looked up in /proc stays in memory: a link to it would be one thing more. */
 static int step_limits(Birth *b) {
         int r = limit(RLIMIT_NPROC, (uint64_t) b->limits.pids + 1, (uint64_t) b->limits.pids + 1);
 
@@ -203,7 +199,7 @@ static int step_limits(Birth *b) {
         if (r == 0 && (b->flags & ZYGOTE_NO_CGROUP))
                 r = limit(RLIMIT_DATA, b->limits.memory, b->limits.memory);
         if (r == 0)
-                r = file_write(AT_FDCWD, "/proc/self/oom_score_adj", OOM_SCORE_ADJUST);
+                r = file_write(AT_FDCWD, "/proc/1/oom_score_adj", OOM_SCORE_ADJUST);
         return r;
 }
 
@@ -227,18 +223,11 @@ static int step_user_namespace(Birth *b) {
         if (unshare(CLONE_NEWUSER) < 0)
                 return -errno;
         (void) snprintf(map, sizeof map, "%u %u 1\n", SANDBOX_UID, NAMESPACE_SANDBOX_ID + b->identity);
-        r = file_write(AT_FDCWD, "/proc/self/setgroups", "deny");
+        r = file_write(AT_FDCWD, "/proc/1/setgroups", "deny");
         if (r == 0)
-                r = file_write(AT_FDCWD, "/proc/self/gid_map", map);
+                r = file_write(AT_FDCWD, "/proc/1/gid_map", map);
         if (r == 0)
-                r = file_write(AT_FDCWD, "/proc/self/uid_map", map);
-        /* the new namespace's own: no resource limit counts these, and those of the user who owns the worker's
-         * namespace are for all sandboxes together */
-        if (r == 0)
-                r = file_write(b->sysctls, "max_inotify_instances", INOTIFY_INSTANCES_MAX);
-        if (r == 0)
-                r = file_write(b->sysctls, "max_inotify_watches", INOTIFY_WATCHES_MAX);
-        b->sysctls = fd_close(b->sysctls);
+                r = file_write(AT_FDCWD, "/proc/1/uid_map", map);
         return r;
 }
 

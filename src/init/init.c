@@ -25,6 +25,9 @@
 #define SWEEP_PASSES_MAX 200
 #define SWEEP_PAUSE_MS 5
 #define KEEP_STRINGS (16 * 1024) /* bigger requests give their memory back */
+#define PAGE 4096U
+#define STACK_NEEDED 1024U /* below the frame of init_run() */
+#define STACK_USED (32U * 1024U)
 
 typedef struct Exec {
         uint32_t number; /* 0: free */
@@ -39,7 +42,6 @@ typedef struct Exec {
 static Exec execs[INIT_EXECS_MAX];
 static uint32_t last_number;
 static unsigned n_execs;
-static int child_signals;
 
 static struct {
         InitRequest head;
@@ -93,7 +95,7 @@ static void reap(bool block) {
         int status;
         pid_t pid;
 
-        while (read(child_signals, &info, sizeof info) > 0)
+        while (read(INIT_CHILDREN_FD, &info, sizeof info) > 0)
                 ;
         while ((pid = wait4(-1, &status, block ? 0 : WNOHANG, &usage)) > 0)
                 note_end(pid, status, &usage);
@@ -112,7 +114,7 @@ static void kill_rest(const Exec *e) {
                 return;
         }
         for (int i = 0; i < SWEEP_PASSES_MAX && sweep_kill(e->number, runs_beside) > 0; i++) {
-                struct pollfd wait = { .fd = child_signals, .events = POLLIN };
+                struct pollfd wait = { .fd = INIT_CHILDREN_FD, .events = POLLIN };
                 (void) poll(&wait, 1, SWEEP_PAUSE_MS);
                 reap(false);
         }
@@ -276,8 +278,37 @@ static void serve(void) {
         }
         fds_close(fds, n_fds);
         if (n > KEEP_STRINGS)
-                (void) madvise((void *) (((uintptr_t) request.strings + 4095) & ~(uintptr_t) 4095),
-                        INIT_STRINGS_MAX - 4096, MADV_DONTNEED);
+                (void) madvise((void *) (((uintptr_t) request.strings + PAGE - 1) & ~(uintptr_t) (PAGE - 1)),
+                        INIT_STRINGS_MAX - PAGE, MADV_DONTNEED);
+}
+
+static void give_back(uintptr_t from, uintptr_t to) {
+        from = (from + PAGE - 1) & ~(uintptr_t) (PAGE - 1);
+        to &= ~(uintptr_t) (PAGE - 1);
+        if (from < to)
+                (void) madvise((void *) from, to - from, MADV_DONTNEED); /* it is memory that is saved, no more */
+}
+
+/* What made the sandbox has written to pages of the stack that a sandbox which waits does not need: those below @frame,
+ * that of init_run(), and those above, to which nobody returns; where arguments begin something is to be read. */
+static void give_stack_back(const void *frame) {
+        uintptr_t here = (uintptr_t) frame;
+
+        give_back(here - STACK_USED, here - STACK_NEEDED);
+        give_back(here, (uintptr_t) environ);
+}
+
+static int watch_children(const sigset_t *signals) {
+        int fd = signalfd(-1, signals, SFD_CLOEXEC | SFD_NONBLOCK);
+
+        if (fd < 0)
+                return -errno;
+        if (fd == INIT_CHILDREN_FD)
+                return 0;
+        if (dup3(fd, INIT_CHILDREN_FD, O_CLOEXEC) < 0)
+                return -errno;
+        (void) close(fd);
+        return 0;
 }
 
 void init_run(void) {
@@ -289,15 +320,15 @@ void init_run(void) {
         (void) sigprocmask(SIG_SETMASK, &all, NULL);
         (void) sigemptyset(&all);
         (void) sigaddset(&all, SIGCHLD);
-        child_signals = signalfd(-1, &all, SFD_CLOEXEC | SFD_NONBLOCK);
-        if (child_signals < 0)
+        if (watch_children(&all) < 0)
                 _exit(EXIT_FAILURE);
+        give_stack_back(__builtin_frame_address(0));
 
         tell_with_data(&ready);
         for (;;) {
                 struct pollfd p[2] = {
                         { .fd = INIT_CONTROL_FD, .events = POLLIN },
-                        { .fd = child_signals, .events = POLLIN },
+                        { .fd = INIT_CHILDREN_FD, .events = POLLIN },
                 };
                 if (poll(p, 2, -1) < 0)
                         continue;

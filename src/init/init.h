@@ -11,6 +11,7 @@
 #define INIT_ZYGOTE_FD 3
 #define INIT_CONTROL_FD 3 /* in process 1: its control socket, towards the worker */
 #define INIT_PROC_FD 4    /* in process 1: the folder /proc of the sandbox */
+#define INIT_CHILDREN_FD 5 /* in process 1: tells of children that ended */
 
 /* The zygote's main function. Ends with its socket. Returns the exit status. */
 int zygote_main(void);
@@ -47,7 +48,6 @@ typedef struct Birth {
         Limits limits;
         const char *image;
         int control; /* the control socket */
-        int sysctls; /* the folder /proc/sys/user, writable; owned */
 } Birth;
 
 /* Furnishes the namespaces that the calling process was cloned into and drops all rights, step by step; goes on as

@@ -21,6 +21,9 @@
  * it is root over nothing but sandboxes. It holds no state: the spawner may start another at any time.
  */
 
+#define INOTIFY_INSTANCES_MAX "32"
+#define INOTIFY_WATCHES_MAX "16384"
+
 typedef struct Zygote {
         int home_netns;     /* its own, empty one: not the host's */
         uint64_t new_netns; /* what a namespace looks like that nobody has used; 0: cannot be told */
@@ -213,6 +216,14 @@ static void serve(Zygote *z, const ZygoteMessage *m, const int *fds, size_t n_fd
         }
 }
 
+/* No resource limit counts these, and those of the user who owns the worker's namespace are for all sandboxes together.
+ * In the worker's namespace they are counted for each id in it, and each sandbox has one of its own. */
+static int limit_each_identity(void) {
+        int r = file_write(AT_FDCWD, TEMPLATE_PROC "/sys/user/max_inotify_instances", INOTIFY_INSTANCES_MAX);
+
+        return r < 0 ? r : file_write(AT_FDCWD, TEMPLATE_PROC "/sys/user/max_inotify_watches", INOTIFY_WATCHES_MAX);
+}
+
 /* Receives what the spawner says first and makes this process the zygote. */
 static int prepare(Zygote *z, const char **ret_what) {
         ZygoteMessage m;
@@ -232,6 +243,11 @@ static int prepare(Zygote *z, const char **ret_what) {
 
         m.text[sizeof m.text - 1] = '\0';
         r = template_enter(m.text, ret_what);
+        if (r < 0)
+                return r;
+
+        *ret_what = "limiting inotify instances";
+        r = limit_each_identity();
         if (r < 0)
                 return r;
 
