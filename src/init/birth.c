@@ -127,6 +127,7 @@ static int step_proc(Birth *b) {
         char where[64];
         int r;
 
+        (void) b;
         if (mount("proc", TEMPLATE_NEW "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0)
                 return -errno;
         for (const char *const *p = masked_files; *p; p++) {

@@ -15,6 +15,7 @@
 
 #include "base/fd.h"
 #include "init/init.h"
+#include "init/undertaker.h"
 
 /*
  * The zygote lives in the finished, nearly empty root that all sandboxes are cloned from, and in a user namespace where
@@ -190,8 +191,10 @@ static void serve_create(const Zygote *z, const ZygoteMessage *request, int cont
         go_home(z);
         if (pid < 0)
                 m = failure(request, error, "clone3");
-        else
+        else {
                 m.pid = (uint32_t) pid;
+                undertaker_hold((uint32_t) request->cookie, pid);
+        }
         (void) answer(&m, pidfd);
 }
 
@@ -207,6 +210,10 @@ static void serve(Zygote *z, const ZygoteMessage *m, const int *fds, size_t n_fd
         case ZYGOTE_CHECK:
                 if (n_fds == 1)
                         serve_check(z, m, fds[0]);
+                break;
+        case ZYGOTE_CLEAR:
+                if (undertaker_clear((uint32_t) m->cookie) < 0) /* what it held is gone, and so are we */
+                        _exit(fail("telling what takes down mounts", EPIPE));
                 break;
         case ZYGOTE_PING:
                 (void) answer(m, -EBADF);
@@ -270,7 +277,12 @@ static int prepare(Zygote *z, const char **ret_what) {
         *ret_what = "installing the system call filter";
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
                 return -errno;
-        return filter_install_allowed();
+        r = filter_install_allowed();
+        if (r < 0)
+                return r;
+
+        *ret_what = "starting what takes down mounts";
+        return undertaker_start();
 }
 
 int zygote_main(void) {

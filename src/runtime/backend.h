@@ -48,7 +48,8 @@ typedef struct BackendOps {
         Backend *(*free)(Backend *b);
 } BackendOps;
 
-/* Called when the status changes, and when there is room again after start() returned -EAGAIN. */
+/* Called when the status changes, and when there is room again: after start() returned -EAGAIN, or one less is being
+ * cleared. */
 typedef void BackendNotify(Backend *b, void *userdata);
 
 /* How a new worker takes over what a former one left. All may be NULL. */
@@ -69,6 +70,7 @@ struct Backend {
         bool limits_enforced;  /* memory, CPU and tasks */
         bool can_freeze;
         unsigned capacity;     /* most sandboxes at once */
+        unsigned n_clearing;   /* have ended, but their files are still being given back: they count until then */
         usec_t last_answer;    /* monotonic: when it last answered a ping */
         uint64_t memory_available; /* bytes of the machine, as it said then; 0: not known */
         BackendNotify *notify; /* may be NULL */

@@ -94,6 +94,7 @@ static void disconnect(Native *n) {
         n->io = sd_event_source_disable_unref(n->io);
         n->sock = fd_close(n->sock);
         n->synced = false;
+        n->backend.n_clearing = 0;
         for (s = LIST_FIRST(&n->sandboxes); s; s = next) {
                 next = LIST_NEXT(s, entry);
                 if (s->generation == 0 || !n->path)
@@ -291,6 +292,7 @@ static int handle_welcome(Native *n, const SpawnMessage *m) {
         n->can_widen = m->flags & SPAWN_CAN_WIDEN;
         n->backend.can_freeze = m->flags & SPAWN_CAN_FREEZE;
         n->backend.capacity = m->slot;
+        n->backend.n_clearing = 0;
         LIST_FOREACH(s, &n->sandboxes, entry) {
                 if (s->generation == 0)
                         continue;
@@ -328,9 +330,16 @@ static int handle_message(Native *n, const SpawnMessage *m, int *fds, size_t n_f
                         end_sandbox(s, m->error > 0 ? -m->error : -EIO, m->text);
                 return 0;
         case SPAWN_ENDED:
+                n->backend.n_clearing += m->flags & SPAWN_CLEARING ? 1 : 0;
                 s = find_by_slot(n, m->slot, m->generation);
                 if (s)
                         end_sandbox(s, s->error ? s->error : -ECHILD, "it ended while it was being made");
+                return 0;
+        case SPAWN_CLEARED:
+                if (n->backend.n_clearing > 0) /* else it was counted on another connection */
+                        n->backend.n_clearing--;
+                if (n->backend.notify)
+                        n->backend.notify(&n->backend, n->backend.userdata);
                 return 0;
         case SPAWN_PONG:
                 n->backend.last_answer = clock_monotonic();
@@ -375,7 +384,7 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *u
 }
 
 static int hello(Native *n) {
-        SpawnMessage m = { .type = SPAWN_HELLO, .cookie = WIRE_VERSION };
+        SpawnMessage m = { .type = SPAWN_HELLO, .cookie = WIRE_VERSION, .flags = SPAWN_KNOWS_CLEARED };
 
         int r = fd_set_nonblock(n->sock, true);
         if (r >= 0)

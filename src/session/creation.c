@@ -11,6 +11,7 @@
 
 #define CREATIONS_MAX 1024U /* that wait or start at once */
 #define START_PATIENCE_USEC (10 * USEC_PER_SEC)
+#define CLEARING_PATIENCE_USEC USEC_PER_SEC /* for the place of one that has ended; mostly it takes less than 1 ms */
 #define FILL_PATIENCE_USEC (600 * USEC_PER_SEC)
 
 struct Creation {
@@ -376,7 +377,8 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
         if (r < 0)
                 return r;
 
-        r = take_pooled(m, &sandbox_spec, m->n_creations - m->n_starting, &pooled, &full);
+        unsigned before = m->n_creations - m->n_starting;
+        r = take_pooled(m, &sandbox_spec, before, &pooled, &full);
         if (r > 0 && spec->files > 0)
                 return fill_pooled(m, spec, &sandbox_spec, owner, pooled, done, userdata, ret_creation, error);
         if (r > 0) {
@@ -387,7 +389,10 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
                 }
                 return r;
         }
-        if (r < 0 && (full.kind != ERROR_NO_CAPACITY || spec->wait == 0)) {
+        usec_t patience = spec->wait;
+        if (patience == 0 && session_fits_soon(m, before))
+                patience = CLEARING_PATIENCE_USEC;
+        if (r < 0 && (full.kind != ERROR_NO_CAPACITY || patience == 0)) {
                 *error = full;
                 return r;
         }
@@ -398,8 +403,8 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
                 return r;
         }
         bool is_full = r < 0;
-        r = creation_new(m, spec, &sandbox_spec, owner, is_full ? spec->wait : MAX(spec->wait, START_PATIENCE_USEC),
-                done, userdata, &c);
+        r = creation_new(m, spec, &sandbox_spec, owner, is_full ? patience : MAX(patience, START_PATIENCE_USEC), done,
+                userdata, &c);
         if (r < 0)
                 return r;
         r = is_full ? 0 : start(c, error);

@@ -70,6 +70,8 @@ int session_new(
         SessionManager *m, CreateSpec *spec, const char *owner, Sandbox *sandbox, bool from_pool, Session **ret);
 /* May there be one more? @before: how many wait for a place and were here before. */
 int session_check_capacity(SessionManager *m, unsigned before, Error *error);
+/* Is all that is missing the place of one that has ended and is being cleared away? */
+bool session_fits_soon(const SessionManager *m, unsigned before);
 /* May @owner have one more? Returns 0, or -EDQUOT with @error set. */
 int session_check_owner(const SessionManager *m, const char *owner, Error *error);
 /* The session with @spec's id, or with its key and owner: somebody was faster. NULL: there is none. */

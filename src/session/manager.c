@@ -230,7 +230,8 @@ int session_check_capacity(SessionManager *m, unsigned before, Error *error) {
 
         if (m->draining)
                 r = error_set(error, ERROR_DRAINING, "This worker takes no new sessions.");
-        else if (m->n_sessions + m->n_ending + m->n_starting + before >= max && m->backend->status != BACKEND_CONNECTING) {
+        else if (m->n_sessions + m->n_ending + m->n_starting + m->backend->n_clearing + before >= max &&
+                 m->backend->status != BACKEND_CONNECTING) {
                 (void) snprintf(limit, sizeof limit, "%u sessions", max);
                 r = error_set_field(
                         error, ERROR_NO_CAPACITY, "", limit, "%u sessions live here already.", m->n_sessions);
@@ -243,6 +244,10 @@ int session_check_capacity(SessionManager *m, unsigned before, Error *error) {
         if (error)
                 error->retry_after = m->strained ? 2 : 1;
         return r;
+}
+
+bool session_fits_soon(const SessionManager *m, unsigned before) {
+        return m->backend->n_clearing > 0 && m->n_sessions + m->n_ending + m->n_starting + before < session_max(m);
 }
 
 /* --- finding --- */

@@ -20,6 +20,7 @@ void link_drop(Spawner *s) {
         }
         s->n_outgoing = 0;
         s->held->worker_said_hello = false;
+        s->held->worker_flags = 0;
         slot_close(&s->held->worker);
         s->syncing = false;
         if (s->held->exit_with_worker)
@@ -223,6 +224,7 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
                         return;
                 }
                 s->held->last_cookie = 0;
+                s->held->worker_flags = m->flags;
                 s->held->worker_said_hello = true;
                 if (s->table.slots) /* else once it is */
                         worker_welcome(s);

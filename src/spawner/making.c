@@ -272,19 +272,47 @@ static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
         refill_spares(s);
 }
 
+static bool is_clearing(const Slot *slot) {
+        return slot->state == SLOT_DYING && slot->pidfd < 0;
+}
+
+/* Its last process is gone. Its mounts go now, and its files with them; until then nobody has its place. */
 void making_ended(Spawner *s, Slot *slot) {
         SpawnMessage m = link_slot_message(s, slot, SPAWN_ENDED);
+        ZygoteMessage clear = { .type = ZYGOTE_CLEAR, .cookie = slot_index(&s->table, slot) };
 
-        if (slot->state != SLOT_LIVE && slot->state != SLOT_DYING)
+        if ((slot->state != SLOT_LIVE && slot->state != SLOT_DYING) || slot->pidfd < 0)
                 return;
         (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, slot->pidfd, NULL);
+        if (s->held->worker_flags & SPAWN_KNOWS_CLEARED)
+                m.flags = SPAWN_CLEARING;
         link_send(s, &m, -EBADF); /* first of all: a client waits for it */
+        slot_set_state(slot, SLOT_DYING);
+        slot_close(&slot->pidfd);
+        s->n_clearing++;
+        if (zygote_send(s, &clear, NULL, 0) < 0)
+                making_cleared(s, slot);
+}
+
+void making_cleared(Spawner *s, Slot *slot) {
+        SpawnMessage m = link_slot_message(s, slot, SPAWN_CLEARED);
+
+        if (!is_clearing(slot))
+                return;
         check_netns(s, slot);
         if (slot->frozen) { /* the next tenant would not begin */
                 (void) cgroup_leaf_freeze(&s->cgroup, slot_index(&s->table, slot), false);
                 slot->frozen = false;
         }
         slot_release(&s->table, slot);
+        s->n_clearing--;
+        if (s->held->worker_flags & SPAWN_KNOWS_CLEARED)
+                link_send(s, &m, -EBADF);
+}
+
+static void got_clear(Spawner *s, const ZygoteMessage *m) {
+        if (m->cookie < s->table.counters->n_used)
+                making_cleared(s, &s->table.slots[m->cookie]);
 }
 
 /* All that waited for a zygote. */
@@ -365,6 +393,8 @@ void making_event(Spawner *s) {
                 got_checked(s, &m, fd);
         else if (m.type == ZYGOTE_DONE)
                 got_sandbox(s, &m, fd);
+        else if (m.type == ZYGOTE_CLEAR && n_fds == 0)
+                got_clear(s, &m);
         else if (m.type == ZYGOTE_PING) {
                 SpawnMessage pong = { .type = SPAWN_PONG, .cookie = m.cookie, .limits.memory = memory_available() };
                 fd_close(fd);
@@ -395,9 +425,11 @@ int making_zygote_lost(Spawner *s) {
         s->zygote = fd_close(s->zygote);
         s->zygote_pidfd = fd_close(s->zygote_pidfd);
         s->zygote_ready = false;
-        for (uint32_t i = 0; i < s->table.counters->n_used; i++)
+        for (uint32_t i = 0; s->table.slots && i < s->table.counters->n_used; i++) {
                 if (s->table.slots[i].state == SLOT_STARTING) /* those that wait go on waiting */
                         making_again(s, &s->table.slots[i]);
+                making_cleared(s, &s->table.slots[i]); /* with the process that held its mounts */
+        }
         if (s->stopping)
                 return 0;
         if (!was_ready && (!s->table.slots || ++s->zygote_failures >= ZYGOTE_FAILURES_MAX)) {
@@ -416,5 +448,5 @@ void making_ping(Spawner *s, uint64_t cookie) {
 }
 
 bool making_is_busy(const Spawner *s) {
-        return s->n_making > 0 || !s->zygote_ready;
+        return s->n_making > 0 || s->n_clearing > 0 || !s->zygote_ready;
 }

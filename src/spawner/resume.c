@@ -16,9 +16,11 @@ static void resume_slot(Spawner *s, Slot *slot) {
                 break;
         case SLOT_LIVE:
         case SLOT_DYING:
-                if (slot->pidfd < 0) /* it was just being released */
-                        slot_release(&s->table, slot);
-                else if (spawner_watch(s, slot->pidfd, SOURCE_SLOT, slot_index(&s->table, slot)) == 0 &&
+                if (slot->pidfd < 0) { /* it had ended, and what held its mounts has since */
+                        s->n_clearing++;
+                        slot_set_state(slot, SLOT_DYING);
+                        making_cleared(s, slot);
+                } else if (spawner_watch(s, slot->pidfd, SOURCE_SLOT, slot_index(&s->table, slot)) == 0 &&
                          slot->state == SLOT_DYING) {
                         slot->state = SLOT_LIVE; /* it may not have been killed yet */
                         making_kill(s, slot);

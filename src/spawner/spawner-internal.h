@@ -39,6 +39,8 @@ void making_event(Spawner *s);
 void making_create(Spawner *s, const SpawnMessage *m);
 void making_kill(Spawner *s, Slot *slot);
 void making_ended(Spawner *s, Slot *slot);
+/* What it held is gone, or is not waited for: the slot is free. */
+void making_cleared(Spawner *s, Slot *slot);
 void making_ping(Spawner *s, uint64_t cookie);
 void making_place(Spawner *s, Slot *slot);
 /* Has the sandbox of @slot, which is half made, made from the start. */

@@ -39,7 +39,7 @@ typedef struct StateHead {
         SlotCounters counters;
         /* new since the first version of the file: zeros where that was taken up */
         int32_t heir; /* owned: leads to the next main process (spawner/bequest.h); none: -EBADF or 0 */
-        uint32_t padding;
+        uint32_t worker_flags; /* of its HELLO */
 } StateHead;
 
 typedef struct State {

@@ -40,6 +40,7 @@ typedef enum SpawnType {
         SPAWN_PONG, /* @limits.memory: bytes that the machine has available */
         SPAWN_PENDING, /* @cookie: being made. After WELCOME in the middle of a connection, which a spawner says that took
                         * the place of one that was killed: all that there is is told again */
+        SPAWN_CLEARED, /* @slot, @generation: what it held has been given back too; after an ENDED that said CLEARING */
         SPAWN_TYPE_MAX_,
 } SpawnType;
 
@@ -57,6 +58,8 @@ typedef enum KeptDescriptor {
 } KeptDescriptor;
 #define KEPT_PER_SLOT_MAX 160U
 
+#define SPAWN_KNOWS_CLEARED (1U << 0)   /* of HELLO: the worker wants to be told */
+#define SPAWN_CLEARING (1U << 0)        /* of ENDED: files and mounts are still there, CLEARED follows */
 #define SPAWN_CAN_FREEZE (1U << 1)      /* there are cgroups */
 #define SPAWN_CAN_WIDEN (1U << 2)       /* CREATE may have @calls */
 #define SPAWN_LIMITS_ENFORCED (1U << 0) /* memory, CPU and tasks are limited by the kernel's cgroups */
@@ -83,6 +86,7 @@ typedef enum ZygoteType {
         ZYGOTE_CHECK, /* @cookie; descriptor: a namespace that a sandbox has left, answered with it when it is as new */
         ZYGOTE_HELLO, /* from the zygote: template is ready; @identity: how many sandbox ids are mapped */
         ZYGOTE_DONE,  /* @cookie, @error, @pid, @text; descriptor: pidfd or netns */
+        ZYGOTE_CLEAR, /* @cookie: has the mounts of one that ended taken down, and answers the same */
 } ZygoteType;
 
 typedef struct ZygoteMessage {
