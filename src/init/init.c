@@ -26,7 +26,7 @@
 #define SWEEP_PAUSE_MS 5
 #define KEEP_STRINGS (16 * 1024) /* bigger requests give their memory back */
 #define PAGE 4096U
-#define STACK_NEEDED 1024U /* below the frame of init_run() */
+#define STACK_NEEDED 256U /* for a call, below the frame of what gives back the stack */
 #define STACK_USED (32U * 1024U)
 
 typedef struct Exec {
@@ -289,13 +289,14 @@ static void give_back(uintptr_t from, uintptr_t to) {
                 (void) madvise((void *) from, to - from, MADV_DONTNEED); /* it is memory that is saved, no more */
 }
 
-/* What made the sandbox has written to pages of the stack that a sandbox which waits does not need: those below @frame,
- * that of init_run(), and those above, to which nobody returns; where arguments begin something is to be read. */
-static void give_stack_back(const void *frame) {
-        uintptr_t here = (uintptr_t) frame;
+/* What made the sandbox has written to pages of the stack that a sandbox which waits does not need: those below this
+ * function's frame, and those above @frame, that of init_run(), to which nobody returns; where arguments begin something
+ * is to be read. */
+_noinline_ static void give_stack_back(const void *frame) {
+        uintptr_t here = (uintptr_t) __builtin_frame_address(0);
 
         give_back(here - STACK_USED, here - STACK_NEEDED);
-        give_back(here, (uintptr_t) environ);
+        give_back((uintptr_t) frame, (uintptr_t) environ);
 }
 
 static int watch_children(const sigset_t *signals) {
@@ -322,9 +323,8 @@ void init_run(void) {
         (void) sigaddset(&all, SIGCHLD);
         if (watch_children(&all) < 0)
                 _exit(EXIT_FAILURE);
-        give_stack_back(__builtin_frame_address(0));
-
         tell_with_data(&ready);
+        give_stack_back(__builtin_frame_address(0));
         for (;;) {
                 struct pollfd p[2] = {
                         { .fd = INIT_CONTROL_FD, .events = POLLIN },

@@ -8,9 +8,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -22,7 +24,9 @@
  * it is root over nothing but sandboxes. It holds no state: the spawner may start another at any time.
  */
 
+#define INOTIFY_INSTANCES "/sys/user/max_inotify_instances"
 #define INOTIFY_INSTANCES_MAX "32"
+#define INOTIFY_WATCHES "/sys/user/max_inotify_watches" /* written after the other */
 #define INOTIFY_WATCHES_MAX "16384"
 
 typedef struct Zygote {
@@ -226,9 +230,23 @@ static void serve(Zygote *z, const ZygoteMessage *m, const int *fds, size_t n_fd
 /* No resource limit counts these, and those of the user who owns the worker's namespace are for all sandboxes together.
  * In the worker's namespace they are counted for each id in it, and each sandbox has one of its own. */
 static int limit_each_identity(void) {
-        int r = file_write(AT_FDCWD, TEMPLATE_PROC "/sys/user/max_inotify_instances", INOTIFY_INSTANCES_MAX);
+        struct clone_args args = { .flags = CLONE_NEWPID | CLONE_NEWNS, .exit_signal = SIGCHLD };
+        char text[16];
 
-        return r < 0 ? r : file_write(AT_FDCWD, TEMPLATE_PROC "/sys/user/max_inotify_watches", INOTIFY_WATCHES_MAX);
+        pid_t pid = (pid_t) syscall(SYS_clone3, &args, sizeof args);
+        if (pid < 0)
+                return -errno;
+        if (pid == 0) { /* the host's /proc may be read-only for us, one of our own is not */
+                bool done = mount("proc", TEMPLATE_NEW, "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) == 0 &&
+                            file_write(AT_FDCWD, TEMPLATE_NEW INOTIFY_INSTANCES, INOTIFY_INSTANCES_MAX) == 0 &&
+                            file_write(AT_FDCWD, TEMPLATE_NEW INOTIFY_WATCHES, INOTIFY_WATCHES_MAX) == 0;
+                _exit(done ? EXIT_SUCCESS : EXIT_FAILURE);
+        }
+        (void) waitpid(pid, NULL, 0); /* has no status to give, since SIGCHLD is ignored */
+        ssize_t n = file_read(AT_FDCWD, TEMPLATE_PROC INOTIFY_WATCHES, text, sizeof text);
+        if (n < 0)
+                return (int) n;
+        return strcmp(text, INOTIFY_WATCHES_MAX) == 0 ? 0 : -EPERM;
 }
 
 /* Receives what the spawner says first and makes this process the zygote. */
