@@ -195,11 +195,11 @@ static void serve_create(const Zygote *z, const ZygoteMessage *request, int cont
         go_home(z);
         if (pid < 0)
                 m = failure(request, error, "clone3");
-        else {
+        else
                 m.pid = (uint32_t) pid;
-                undertaker_hold((uint32_t) request->cookie, pid);
-        }
         (void) answer(&m, pidfd);
+        if (pid >= 0)
+                undertaker_hold((uint32_t) request->cookie, pid);
 }
 
 static void serve(Zygote *z, const ZygoteMessage *m, const int *fds, size_t n_fds) {

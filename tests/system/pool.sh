@@ -85,6 +85,10 @@ done
 size=$(health pool_size)
 [ "$size" -gt 5 ] && [ "$size" -le 20 ] || fail "the pool has not grown within its limit: $size"
 for id in $all; do curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$id" || fail "delete"; done
+until_true 90 eval '[ "$(health pool_size)" -lt "$size" ]' || fail "the pool does not shrink when nobody asks"
+until_true 20 eval '[ "$(health pool_ready)" -le "$(health pool_size)" ]' || fail "members that are not wanted: $(get /health)"
+size=$(health pool_ready)
+[ "$(members | wc -l)" -le "$size" ] || until_true 10 eval '[ "$(members | wc -l)" -le "$size" ]' || fail "they live on"
 
 step "no more than there may be: 503, and when to come back"
 mkdir -p /etc/sandboxd/sandboxd.conf.d

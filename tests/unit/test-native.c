@@ -131,6 +131,30 @@ static void test_a_sandbox(void **state) {
         (void) close(init);
 }
 
+/* It has ended, but its files have not yet been given back. */
+static void test_what_is_being_cleared_counts(void **state) {
+        Fixture *f = *state;
+
+        sync_up(f);
+        int init = make(f, 0, 7);
+        backend_kill(f->backend, f->owners[0].sandbox);
+        assert_kill(f, 0, 7);
+        say(f, (SpawnMessage){ .type = SPAWN_ENDED, .flags = SPAWN_CLEARING, .slot = 0, .generation = 7 });
+        assert_int_equal(f->owners[0].state, SANDBOX_ENDED);
+        assert_int_equal(f->backend->n_clearing, 1);
+        say(f, (SpawnMessage){ .type = SPAWN_CLEARED, .slot = 0, .generation = 7 });
+        assert_int_equal(f->backend->n_clearing, 0);
+        say(f, (SpawnMessage){ .type = SPAWN_CLEARED, .slot = 0, .generation = 7 }); /* of another connection */
+        assert_int_equal(f->backend->n_clearing, 0);
+
+        /* a spawner that says anew what there is will not tell of it */
+        say(f, (SpawnMessage){ .type = SPAWN_ENDED, .flags = SPAWN_CLEARING, .slot = 1, .generation = 8 });
+        say(f, (SpawnMessage){ .type = SPAWN_WELCOME, .cookie = WIRE_VERSION, .slot = N_SLOTS });
+        assert_int_equal(f->backend->n_clearing, 0);
+        assert_int_equal(f->backend->status, BACKEND_READY);
+        (void) close(init);
+}
+
 static void test_it_fails(void **state) {
         Fixture *f = *state;
         SpawnMessage m = { .type = SPAWN_FAILED, .error = ENOSPC };
@@ -369,6 +393,7 @@ int main(void) {
                 TEST(test_too_many_slots),
                 TEST(test_what_is_no_message),
                 TEST(test_a_sandbox),
+                TEST(test_what_is_being_cleared_counts),
                 TEST(test_it_fails),
                 TEST(test_it_ends_while_it_begins),
                 TEST(test_answers_that_nobody_asked_for),

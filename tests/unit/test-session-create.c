@@ -204,6 +204,42 @@ static void test_no_more_than_allowed(void **state) {
         assert_int_equal(session_count(f->manager), 2);
 }
 
+/* What is missing is the place of one that has ended, whose files are still being given back. */
+static void test_place_that_is_being_cleared(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome a, b, c, d;
+
+        max_sessions(f, 2);
+        make(f, &plain, &a);
+        f->backend->backend.n_clearing = 1;
+        assert_int_equal(create(f, &plain, &b, NULL), 1);
+        run_ready(f->event);
+        assert_int_equal(b.n_done, 0);
+        assert_int_equal(f->backend->n_started, 1);
+        assert_int_equal(create(f, &plain, &c, NULL), -EAGAIN); /* there would be no other place even then */
+        assert_int_equal(c.error, ERROR_NO_CAPACITY);
+
+        f->backend->backend.n_clearing = 0;
+        session_manager_backend_changed(f->manager);
+        RUN_UNTIL(f->event, b.n_done == 1);
+        assert_non_null(b.session);
+        assert_int_equal(create(f, &plain, &d, NULL), -EAGAIN);
+        assert_int_equal(session_count(f->manager), 2);
+}
+
+static void test_place_that_is_not_cleared(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome a, b;
+
+        max_sessions(f, 2);
+        make(f, &plain, &a);
+        f->backend->backend.n_clearing = 1;
+        assert_int_equal(create(f, &plain, &b, NULL), 1);
+        RUN_UNTIL(f->event, b.n_done == 1);
+        assert_int_equal(b.error, ERROR_NO_CAPACITY);
+        assert_true(b.retry_after > 0);
+}
+
 static void test_no_more_of_one_owner_than_allowed(void **state) {
         const Request one = { .owner = "one" }, keyed = { .owner = "one", .key = "k" }, two = { .owner = "two" };
         Fixture *f = *state;
@@ -466,6 +502,8 @@ int main(void) {
                 TEST(test_a_race_for_a_key),
                 TEST(test_a_race_for_a_key_in_the_queue),
                 TEST(test_no_more_than_allowed),
+                TEST(test_place_that_is_being_cleared),
+                TEST(test_place_that_is_not_cleared),
                 TEST(test_no_more_of_one_owner_than_allowed),
                 TEST(test_those_that_are_being_made_count),
                 TEST(test_those_that_are_ending_count),
