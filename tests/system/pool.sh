@@ -105,4 +105,16 @@ curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$id" || fail "delete"
 wait $waiter || fail "who waits is not served"
 expect sandboxuser "$(run_in "$(jq -r .session_id /tmp/waited)" whoami | jq -r .stdout)" "who has waited"
 expect 3 "$(health active_sessions)"
+
+step "nor than the system gives descriptors for"
+rm /etc/sandboxd/sandboxd.conf.d/50-test.conf
+mkdir -p /run/systemd/system/sandboxd@worker1.service.d
+printf '[Service]\nLimitNOFILE=1036\n' >/run/systemd/system/sandboxd@worker1.service.d/limit.conf # for four sessions
+systemctl daemon-reload && systemctl restart sandboxd@worker1 || fail "restart"
+until_true 20 eval '[ "$(health active_sessions)" = 3 ]' || fail "sessions are lost: $(get /health)"
+id=$(create) || fail "a fourth"
+refusal=$(curl -sS -i -X POST "$WORKER_URL/v1/sessions" | tr -d '\r')
+grep -q '^HTTP/1.1 503 ' <<<"$refusal" && grep -qi '^Retry-After: [0-9]' <<<"$refusal" || fail "a fifth: $refusal"
+curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$id" || fail "delete"
+id=$(create) || fail "in its place"
 ! journalctl -q -b -u sandboxd@worker1 -p err -o cat | grep . || fail "errors in the journal"
