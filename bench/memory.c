@@ -107,10 +107,12 @@ static void read_kernel(double kb[static KERNEL_PARTS]) {
         kb[VMALLOC] -= kb[KERNEL_STACK];
 }
 
-/* The worker, the spawner with what holds its descriptors, and the zygote: each the only child of the one before. */
+/* The worker, the spawner with what holds its descriptors, and the zygote: each the only child of the one before. Then what
+ * takes down mounts, which is the only child of the zygote that is no sandbox. */
 typedef struct Service {
         pid_t pids[6];
         unsigned n;
+        pid_t zygote;
 } Service;
 
 static bool is_zygote(pid_t pid) {
@@ -125,6 +127,23 @@ static bool is_zygote(pid_t pid) {
         return strcmp(name, "sandbox-init\n") == 0;
 }
 
+static bool same_namespace(pid_t a, pid_t b) {
+        char path[64], name[2][64] = { "" };
+
+        (void) snprintf(path, sizeof path, "/proc/%d/ns/pid", (int) a);
+        if (readlink(path, name[0], sizeof name[0] - 1) < 0)
+                return false;
+        (void) snprintf(path, sizeof path, "/proc/%d/ns/pid", (int) b);
+        return readlink(path, name[1], sizeof name[1] - 1) > 0 && strcmp(name[0], name[1]) == 0;
+}
+
+static void take_no_sandbox(pid_t child, void *userdata) {
+        Service *s = userdata;
+
+        if (same_namespace(child, s->pids[0]) && s->n < ELEMENTSOF(s->pids))
+                s->pids[s->n++] = child;
+}
+
 static void find_service(const Bench *b, Service *ret) {
         *ret = (Service){ .pids = { b->worker }, .n = 1 };
         while (!is_zygote(ret->pids[ret->n - 1])) {
@@ -133,6 +152,8 @@ static void find_service(const Bench *b, Service *ret) {
                         errx(EXIT_FAILURE, "process %d is not a worker with a spawner and a zygote", (int) b->worker);
                 ret->n++;
         }
+        ret->zygote = ret->pids[ret->n - 1];
+        (void) for_children(ret->zygote, take_no_sandbox, ret);
 }
 
 static void report_service(const Service *s, const char *name) {
@@ -182,7 +203,7 @@ void part_memory(Bench *b) {
         pool_wait(&b->client);
         report_service(&service, "idle");
         measure_kernel(b, &herd, kb);
-        (void) for_children(service.pids[service.n - 1], add_pss, &pss);
+        (void) for_children(service.zygote, add_pss, &pss);
 
         if (pss.n > 0)
                 report_value("a sandbox, Pss of its process 1", sample_quantile(&pss, 0.5), "kB", 60);
