@@ -264,7 +264,7 @@ def main():
             ("reload", ["systemctl", "reload", UNIT]),
             ("kill again", ["systemctl", "kill", "-s", "KILL", "--kill-who=main", UNIT]),
             ("reload of the spawner", ["systemctl", "reload", SPAWNER]),
-            ("end of the zygote", ["sh", "-c", "kill -9 $(pgrep -f sandbox-init"
+            ("end of the zygote", ["sh", "-c", "kill -9 $(pgrep -o -f sandbox-init"
                                    " -u $(head -n 1 /etc/subuid | cut -d : -f 2))"]),
             ("end of the spawner's working process", ["kill", "-9"]),
             ("another end of it", ["kill", "-9"]),
