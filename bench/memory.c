@@ -107,8 +107,8 @@ static void read_kernel(double kb[static KERNEL_PARTS]) {
         kb[VMALLOC] -= kb[KERNEL_STACK];
 }
 
-/* The worker, the spawner with what holds its descriptors, and the zygote: each the only child of the one before. Then what
- * takes down mounts, which is the only child of the zygote that is no sandbox. */
+/* The worker, the spawner with what holds its descriptors, and the zygote: each the only child of the one before. Then
+ * what takes down mounts, which is the only child of the zygote that is no sandbox. */
 typedef struct Service {
         pid_t pids[6];
         unsigned n;

@@ -190,8 +190,8 @@ int birth_limit_all(void) {
         return r;
 }
 
-/* Those that differ from one sandbox to the next, or from the zygote, which is to be killed last. By the number, here and
- * below, since what is looked up in /proc stays in memory: a link to it would be one thing more. */
+/* Those that differ from one sandbox to the next, or from the zygote, which is to be killed last. By the number, here
+ * and below, since what is looked up in /proc stays in memory: a link to it would be one thing more. */
 static int step_limits(Birth *b) {
         int r = limit(RLIMIT_NPROC, (uint64_t) b->limits.pids + 1, (uint64_t) b->limits.pids + 1);
 

@@ -290,8 +290,8 @@ static void give_back(uintptr_t from, uintptr_t to) {
 }
 
 /* What made the sandbox has written to pages of the stack that a sandbox which waits does not need: those below this
- * function's frame, and those above @frame, that of init_run(), to which nobody returns; where arguments begin something
- * is to be read. */
+ * function's frame, and those above @frame, that of init_run(), to which nobody returns; where arguments begin
+ * something is to be read. */
 _noinline_ static void give_stack_back(const void *frame) {
         uintptr_t here = (uintptr_t) __builtin_frame_address(0);
 

@@ -4,9 +4,9 @@
 #include "base/macro.h"
 
 /*
- * Takes down the mounts of a sandbox after its end. Most of the time that process 1 takes to end would be theirs, and as
- * long as it is not gone the other processes of the sandbox may go on: so a process beside the zygote holds the mount
- * namespace too, and lets go of it when nobody waits any more.
+ * Takes down the mounts of a sandbox after its end. Most of the time that process 1 takes to end would be theirs, and
+ * as long as it is not gone the other processes of the sandbox may go on: so a process beside the zygote holds the
+ * mount namespace too, and lets go of it when nobody waits any more.
  */
 
 /* Starts that process; the caller is the zygote. Returns 0 or -errno. */
