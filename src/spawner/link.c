@@ -239,7 +239,7 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
         case SPAWN_KILL:
                 slot = worker_slot(s, m);
                 if (slot)
-                        making_kill(s, slot);
+                        ending_kill(s, slot);
                 break;
         case SPAWN_KEEP:
                 slot = worker_slot(s, m);

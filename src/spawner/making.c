@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -14,7 +12,7 @@
 #include "spawner/notify.h"
 #include "spawner/spawner-internal.h"
 
-/* Sandboxes: the way from a request to a live one and to its end, and the zygote that makes them. */
+/* Sandboxes: the way from a request to a live one, and the zygote that makes them. */
 
 #define ZYGOTE_FAILURES_MAX 5U
 #define TRIES_MAX 3U
@@ -36,7 +34,7 @@ int making_start_zygote(Spawner *s) {
         return r;
 }
 
-static int zygote_send(Spawner *s, ZygoteMessage *m, const int *fds, size_t n_fds) {
+int making_tell_zygote(Spawner *s, ZygoteMessage *m, const int *fds, size_t n_fds) {
         struct iovec iov = { .iov_base = m, .iov_len = sizeof *m };
 
         return s->zygote_ready ? message_send(s->zygote, &iov, 1, fds, n_fds) : -EAGAIN;
@@ -85,7 +83,7 @@ static void slot_start(Spawner *s, Slot *slot) {
         };
         memcpy(m.image, slot->image, sizeof m.image);
         int fds[3] = { slot->inner, slot->netns, leaf };
-        int r = zygote_send(s, &m, fds, leaf >= 0 ? 3 : 2);
+        int r = making_tell_zygote(s, &m, fds, leaf >= 0 ? 3 : 2);
         if (r == -EAGAIN) { /* it has enough to do: with its next answer */
                 slot_close(&slot->ctl);
                 slot_close(&slot->inner);
@@ -103,7 +101,7 @@ static void slot_start(Spawner *s, Slot *slot) {
 static void ask_netns(Spawner *s) {
         ZygoteMessage m = { .type = ZYGOTE_NETNS };
 
-        if (zygote_send(s, &m, NULL, 0) == 0)
+        if (making_tell_zygote(s, &m, NULL, 0) == 0)
                 s->netns_pending++;
 }
 
@@ -172,21 +170,6 @@ void making_create(Spawner *s, const SpawnMessage *m) {
         making_place(s, slot);
 }
 
-void making_kill(Spawner *s, Slot *slot) {
-        if (slot->state == SLOT_WAITING || slot->state == SLOT_STARTING) {
-                slot->kill_wanted = true;
-                return;
-        }
-        if (slot->state != SLOT_LIVE)
-                return;
-
-        slot_set_state(slot, SLOT_DYING);
-        /* process 1 takes all others of its pid namespace with it. Not cgroup.kill: since Linux 6.14 what is cloned
-         * into a leaf that was ever killed dies at once, and leaves are used again */
-        if (syscall(SYS_pidfd_send_signal, slot->pidfd, SIGKILL, NULL, 0) < 0 && errno != ESRCH)
-                spawner_log(LOG_ERR, "Cannot kill sandbox %u: %s", slot_index(&s->table, slot), strerror(errno));
-}
-
 /* Network namespaces take longest to make: some are made ahead, while there is nothing else to do. */
 static void refill_spares(Spawner *s) {
         /* one at a time, so that a request need not wait for more than one */
@@ -216,16 +199,6 @@ static void got_netns(Spawner *s, const ZygoteMessage *m, int fd) {
                 making_place(s, slot);
         else if (fd >= 0)
                 refill_spares(s);
-}
-
-/* Where a sandbox was: nobody else may see what it did there. */
-static void check_netns(Spawner *s, Slot *slot) {
-        ZygoteMessage m = { .type = ZYGOTE_CHECK, .cookie = slot_index(&s->table, slot) };
-
-        if (slot->netns < 0 || !slot->netns_reusable)
-                return;
-        (void) zygote_send(s, &m, &slot->netns, 1); /* it comes back, or nobody holds it any more */
-        slot_close(&slot->netns);
 }
 
 /* One that is as new. */
@@ -268,51 +241,13 @@ static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
         SpawnMessage created = link_slot_message(s, slot, SPAWN_CREATED);
         link_send(s, &created, slot->ctl);
         if (slot->kill_wanted)
-                making_kill(s, slot);
+                ending_kill(s, slot);
         refill_spares(s);
-}
-
-static bool is_clearing(const Slot *slot) {
-        return slot->state == SLOT_DYING && slot->pidfd < 0;
-}
-
-/* Its last process is gone. Its mounts go now, and its files with them; until then nobody has its place. */
-void making_ended(Spawner *s, Slot *slot) {
-        SpawnMessage m = link_slot_message(s, slot, SPAWN_ENDED);
-        ZygoteMessage clear = { .type = ZYGOTE_CLEAR, .cookie = slot_index(&s->table, slot) };
-
-        if ((slot->state != SLOT_LIVE && slot->state != SLOT_DYING) || slot->pidfd < 0)
-                return;
-        (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, slot->pidfd, NULL);
-        if (s->held->worker_flags & SPAWN_KNOWS_CLEARED)
-                m.flags = SPAWN_CLEARING;
-        link_send(s, &m, -EBADF); /* first of all: a client waits for it */
-        slot_set_state(slot, SLOT_DYING);
-        slot_close(&slot->pidfd);
-        s->n_clearing++;
-        if (zygote_send(s, &clear, NULL, 0) < 0)
-                making_cleared(s, slot);
-}
-
-void making_cleared(Spawner *s, Slot *slot) {
-        SpawnMessage m = link_slot_message(s, slot, SPAWN_CLEARED);
-
-        if (!is_clearing(slot))
-                return;
-        check_netns(s, slot);
-        if (slot->frozen) { /* the next tenant would not begin */
-                (void) cgroup_leaf_freeze(&s->cgroup, slot_index(&s->table, slot), false);
-                slot->frozen = false;
-        }
-        slot_release(&s->table, slot);
-        s->n_clearing--;
-        if (s->held->worker_flags & SPAWN_KNOWS_CLEARED)
-                link_send(s, &m, -EBADF);
 }
 
 static void got_clear(Spawner *s, const ZygoteMessage *m) {
         if (m->cookie < s->table.counters->n_used)
-                making_cleared(s, &s->table.slots[m->cookie]);
+                ending_cleared(s, &s->table.slots[m->cookie]);
 }
 
 /* All that waited for a zygote. */
@@ -401,6 +336,8 @@ void making_event(Spawner *s) {
                 link_send(s, &pong, -EBADF);
         } else
                 fd_close(fd);
+        if (s->clear_again)
+                ending_clear_again(s);
         if (s->first_waiting != SLOT_NONE && s->netns_pending == 0) /* it could not be asked before */
                 ask_netns(s);
 }
@@ -428,7 +365,7 @@ int making_zygote_lost(Spawner *s) {
         for (uint32_t i = 0; s->table.slots && i < s->table.counters->n_used; i++) {
                 if (s->table.slots[i].state == SLOT_STARTING) /* those that wait go on waiting */
                         making_again(s, &s->table.slots[i]);
-                making_cleared(s, &s->table.slots[i]); /* with the process that held its mounts */
+                ending_cleared(s, &s->table.slots[i]); /* with the process that held its mounts */
         }
         if (s->stopping)
                 return 0;
@@ -444,7 +381,7 @@ int making_zygote_lost(Spawner *s) {
 void making_ping(Spawner *s, uint64_t cookie) {
         ZygoteMessage m = { .type = ZYGOTE_PING, .cookie = cookie };
 
-        (void) zygote_send(s, &m, NULL, 0); /* no answer is the answer */
+        (void) making_tell_zygote(s, &m, NULL, 0); /* no answer is the answer */
 }
 
 bool making_is_busy(const Spawner *s) {

@@ -19,11 +19,11 @@ static void resume_slot(Spawner *s, Slot *slot) {
                 if (slot->pidfd < 0) { /* it had ended, and what held its mounts has since */
                         s->n_clearing++;
                         slot_set_state(slot, SLOT_DYING);
-                        making_cleared(s, slot);
+                        ending_cleared(s, slot);
                 } else if (spawner_watch(s, slot->pidfd, SOURCE_SLOT, slot_index(&s->table, slot)) == 0 &&
                            slot->state == SLOT_DYING) {
                         slot->state = SLOT_LIVE; /* it may not have been killed yet */
-                        making_kill(s, slot);
+                        ending_kill(s, slot);
                 }
                 break;
         default:

@@ -3,7 +3,7 @@
 
 #include "spawner/spawner.h"
 
-/* Shared by spawner.c, link.c, making.c and resume.c only. */
+/* Shared by spawner.c, link.c, making.c, ending.c and resume.c only. */
 
 typedef enum Source {
         SOURCE_LISTENER,
@@ -37,16 +37,23 @@ int making_start_zygote(Spawner *s);
 int making_zygote_lost(Spawner *s);
 void making_event(Spawner *s);
 void making_create(Spawner *s, const SpawnMessage *m);
-void making_kill(Spawner *s, Slot *slot);
-void making_ended(Spawner *s, Slot *slot);
-/* What it held is gone, or is not waited for: the slot is free. */
-void making_cleared(Spawner *s, Slot *slot);
+/* Returns 0 or -errno, -EAGAIN when it is not ready or has enough to do. */
+int making_tell_zygote(Spawner *s, ZygoteMessage *m, const int *fds, size_t n_fds);
 void making_ping(Spawner *s, uint64_t cookie);
 void making_place(Spawner *s, Slot *slot);
 /* Has the sandbox of @slot, which is half made, made from the start. */
 void making_again(Spawner *s, Slot *slot);
 /* Is anything on its way? */
 bool making_is_busy(const Spawner *s);
+
+/* ending.c: the end of sandboxes */
+void ending_kill(Spawner *s, Slot *slot);
+/* Its last process is gone. Its mounts go now, and its files with them; until then nobody has its place. */
+void ending_reaped(Spawner *s, Slot *slot);
+/* What it held is gone, or is not waited for: the slot is free. */
+void ending_cleared(Spawner *s, Slot *slot);
+/* The zygote may have room again for what it could not be told. */
+void ending_clear_again(Spawner *s);
 
 /* resume.c: takes up what a former process or program left, if anything. Returns 0 or -errno. */
 int resume_state(Spawner *s);

@@ -86,7 +86,7 @@ static int dispatch(Spawner *s, const struct epoll_event *e) {
                 return making_zygote_lost(s);
         case SOURCE_SLOT:
                 if (index < s->table.n_slots)
-                        making_ended(s, &s->table.slots[index]);
+                        ending_reaped(s, &s->table.slots[index]);
                 return 0;
         }
         return 0;
@@ -112,7 +112,7 @@ static void stop_all(Spawner *s) {
 
         (void) notify_send("STOPPING=1\nSTATUS=Ending all sandboxes");
         for (uint32_t i = 0; s->table.slots && i < s->table.counters->n_used; i++)
-                making_kill(s, &s->table.slots[i]);
+                ending_kill(s, &s->table.slots[i]);
         while (s->table.n_busy > 0 && clock_monotonic() < deadline)
                 if (loop_once(s, 100) < 0)
                         break;

@@ -42,6 +42,7 @@ typedef struct Spawner {
         unsigned zygote_failures; /* in a row, before it was ready */
         unsigned netns_pending;
         unsigned n_making; /* slots that wait or start */
+        bool clear_again;  /* there are some of which the zygote could not be told */
         unsigned n_clearing; /* slots whose tenant has ended, but not yet what it held */
 
         uint32_t first_waiting, last_waiting; /* slots that wait for a namespace */
