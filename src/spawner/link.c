@@ -307,6 +307,7 @@ void link_accept(Spawner *s) {
         if (s->held->worker >= 0)
                 link_drop(s);
         s->held->worker = fd;
+        s->held->worker_flags = 0; /* until it says hello */
         int size = 1 << 20;
         (void) setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
         if (fd_set_nonblock(fd, true) < 0 || spawner_watch(s, fd, SOURCE_WORKER, 0) < 0)
