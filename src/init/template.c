@@ -12,6 +12,8 @@
 #include "base/fd.h"
 #include "init/init.h"
 
+#define FULL_PROC "/run/sandboxd/.proc" /* in sandboxd-spawner@.service */
+
 const char *const template_devices[] = { "null", "zero", "full", "random", "urandom", "tty", NULL };
 
 static const char *const links[][2] = {
@@ -173,9 +175,11 @@ int template_enter(const char *images, const char **ret_what) {
         r = make_dev();
         if (r < 0)
                 return r;
-        /* the kernel lets a user namespace mount a new /proc only where it sees one already */
+        /* the kernel lets a user namespace mount a new /proc only where it sees one in full: parts of the service's own
+         * are covered, so that it has another */
         *ret_what = "mounting /proc";
-        r = attach_clone("/proc", "proc", MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
+        r = attach_clone(access(FULL_PROC "/version", F_OK) == 0 ? FULL_PROC : "/proc", "proc",
+                MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC);
         if (r < 0)
                 return r;
 
