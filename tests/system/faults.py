@@ -653,6 +653,45 @@ def many_at_once():
 
 
 @case
+def told_to_stop_twice():
+    """stopped, and told again at once, with commands that run: each request comes to an end, all is gone in time"""
+    small = Worker(main.state, f"{main.name}-stop")
+    loads = [Load(small) for _ in range(2)]
+    sessions = [small.create() for _ in range(5)]
+    answers = []
+
+    def run(session):
+        try:
+            answers.append(small.call("POST", f"/v1/sessions/{session}/exec", {"command": "sleep 300"})[0])
+        except (OSError, http.client.HTTPException):
+            answers.append(0)  # the connection ended
+
+    try:
+        threads = [threading.Thread(target=run, args=(s,)) for s in sessions] + loads
+        for t in threads:
+            t.start()
+        time.sleep(0.5)
+        below = descendants(small.pid)
+        begin = time.monotonic()
+        for _ in range(2):
+            small.process.send_signal(signal.SIGTERM)
+            time.sleep(0.05)
+        for l in loads:
+            l.stopping = True
+        small.process.wait(patience(10))
+        took = time.monotonic() - begin
+        for t in threads:
+            t.join(30)
+        joined(loads)
+        expect(small.process.returncode == 0, f"it ends with {small.process.returncode}")
+        expect(len(answers) == 5 and all(a in (0, 200, 410, 503) for a in answers), f"{answers}")
+        until(lambda: not any(os.path.exists(f"/proc/{p}") for p in below), 2, "processes are left")
+        print(f"  all gone after {took:.2f} s")
+    finally:
+        small.stop()
+
+
+@case
 def full_disk():
     """no room for the state file: the worker serves, and says what will not be known"""
     name = f"{main.name}-disk"
