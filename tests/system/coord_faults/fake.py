@@ -39,6 +39,7 @@ class Worker:
         self.server = self.socket = None
         self.connections = set()
         self.status = "healthy"
+        self.skew = 0  # seconds its clock is ahead
         self.n_health = 0
 
     # --- from the test's thread
@@ -149,7 +150,7 @@ class Worker:
 
     def describe(self, session):
         return {"session_id": session["id"], "worker_id": self.name, "state": "running", "image": "base",
-                "expires_at": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 3600)),
+                "expires_at": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 3600 + self.skew)),
                 "timeout": 3600, "metadata": {}, "attached": False, "from_pool": True,
                 **({"key": session["key"]} if session["key"] else {}),
                 **({"owner": session["owner"]} if session["owner"] else {})}

@@ -60,6 +60,49 @@ def failure(lab):
     c.create()
 
 
+@case("what a session answers says nothing of its worker")
+def payload(lab):
+    a, b = lab.worker("a"), lab.worker("b")
+    c = lab.coordinator([a, b])
+    session = c.create()
+    mine = a if session in a.sessions else b
+
+    async def refuses(worker, request, reader, writer):
+        await worker.send(writer, 500, {"title": "Internal error", "status": 500}, [("Connection", "close")])
+        return True
+
+    mine.faults["POST", "/v1/sessions/"] = refuses
+    until(5, lambda: c.status_of("a") == "healthy" and c.status_of("b") == "healthy", "both are there")
+    seen = set()
+    for i in range(1000):
+        answer = c.request("POST", f"/v1/sessions/{session}/exec", {"command": "false"})
+        check(answer.status == 500, f"{answer}")
+        if i % 50 == 0:
+            seen.add(c.status_of(mine.name))
+    seen.add(c.status_of(mine.name))
+    check(seen == {"healthy"}, f"it was seen as {seen}")
+    for _ in range(20):
+        c.create()
+    check(len(a.sessions) >= 8 and len(b.sessions) >= 8, f"{len(a.sessions)} and {len(b.sessions)}: one is avoided")
+
+
+@case("clocks of workers: two hours behind or ahead, nothing is lost and nobody is out")
+def clocks(lab):
+    a, b = lab.worker("a"), lab.worker("b")
+    a.skew, b.skew = -7200, 7200
+    c = lab.coordinator([a, b])
+    until(5, lambda: c.status_of("a") == "healthy" and c.status_of("b") == "healthy", "both are there")
+    ids = [c.create() for _ in range(20)]
+    key = c.request("POST", "/v1/sessions", {"key": "k"}).json()["session_id"]
+    check(len(a.sessions) >= 8 and len(b.sessions) >= 8, f"{len(a.sessions)} and {len(b.sessions)}: one is avoided")
+    time.sleep(6)  # those that seem to have ended are forgotten meanwhile
+    for session in ids + [key]:
+        answer = c.request("GET", f"/v1/sessions/{session}")
+        check(answer.status == 200, f"{session}: {answer}")
+    check(c.request("POST", "/v1/sessions", {"key": "k"}).json()["session_id"] == key, "another session for the key")
+    check(c.status_of("a") == "healthy" and c.status_of("b") == "healthy", "one is out")
+
+
 @case("a worker that dies while it creates: one session, elsewhere")
 def dies_in_create(lab):
     a, b = lab.worker("a"), lab.worker("b")
