@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "init/command.h"
 
+#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <string.h>
@@ -10,6 +11,12 @@
 #include <unistd.h>
 
 #include "init/sweep.h"
+
+/* Written when it fails; the end of the pipe closes by itself when the program is executed. */
+typedef struct Report {
+        int error; /* -errno */
+        InitStage stage;
+} Report;
 
 int command_parse(const InitRequest *request, char *strings, size_t length, char **vector, Command *ret) {
         size_t wanted = 1 + (size_t) request->argc + request->envc, found = 0;
@@ -73,13 +80,15 @@ static int execute(const Command *c) {
         return result;
 }
 
-/* Runs between vfork() and execve(): in memory shared with process 1, so it calls the kernel and little else. */
-static int child(const Command *c, volatile InitStage *ret_stage) {
+/* After vfork() it runs in memory shared with process 1: it calls the kernel and little else. Returns -errno with the
+ * step that failed. */
+static int child(const Command *c, InitStage *ret_stage) {
         sigset_t none;
 
         *ret_stage = INIT_STAGE_FORK;
         if (setsid() < 0)
                 return -errno;
+        /* as process 1 does, so that what it starts is marked even when process 1 does not come to it before */
         int r = sweep_mark(0, c->number);
         if (r < 0)
                 return r;
@@ -100,20 +109,40 @@ static int child(const Command *c, volatile InitStage *ret_stage) {
         return execute(c);
 }
 
-pid_t command_start(const Command *c, InitStage *ret_stage) {
-        /* written by the child, which shares our memory until it has executed the program or ended */
-        volatile int error = 0;
-        volatile InitStage stage = INIT_STAGE_FORK;
+_noreturn_ static void run(const Command *c, int out) {
+        Report report = { 0 };
 
-        pid_t pid = vfork();
-        if (pid == 0) {
-                error = child(c, &stage);
-                _exit(127);
-        }
-        *ret_stage = stage;
-        if (pid < 0) {
-                *ret_stage = INIT_STAGE_FORK;
+        report.error = child(c, &report.stage);
+        _exit(write(out, &report, sizeof report) == sizeof report ? 127 : 126);
+}
+
+pid_t command_start(const Command *c, bool alone, int *ret_report) {
+        int p[2];
+
+        if (pipe2(p, O_CLOEXEC | O_NONBLOCK) < 0)
                 return -errno;
+        pid_t pid = alone ? vfork() : fork();
+        if (pid == 0)
+                run(c, p[1]);
+        int error = errno;
+        (void) close(p[1]);
+        if (pid < 0) {
+                (void) close(p[0]);
+                return -error;
         }
-        return error < 0 ? error : pid;
+        (void) sweep_mark(pid, c->number);
+        *ret_report = p[0];
+        return pid;
+}
+
+int command_report(int report, InitStage *ret_stage) {
+        Report r;
+
+        ssize_t n = read(report, &r, sizeof r);
+        if (n < 0)
+                return errno == EAGAIN ? 0 : 1;
+        if (n < (ssize_t) sizeof r)
+                return 1;
+        *ret_stage = r.stage;
+        return r.error;
 }

@@ -20,6 +20,13 @@ typedef struct Command {
  * Returns 0 or -EBADMSG. */
 int command_parse(const InitRequest *request, char *strings, size_t length, char **vector, Command *ret);
 
-/* Starts it in a session and process group of its own.
- * Returns its pid, or -errno with the step that failed in @ret_stage. */
-pid_t command_start(const Command *c, InitStage *ret_stage);
+/* Makes a process that becomes the leader of a session and process group and executes the program. It has the payload's
+ * id, so that whatever else runs in the sandbox can stop it before it comes that far: only when it is @alone there it is
+ * waited for, which is faster.
+ * @ret_report: where it tells how that went, for command_report(); the caller closes it.
+ * Returns its pid, or -errno. */
+pid_t command_start(const Command *c, bool alone, int *ret_report);
+
+/* Returns 1 once the program is executed, or the process has ended before; 0 when that is not known yet, which
+ * readiness of @report for reading changes; else -errno of the step in @ret_stage that failed: the process ends. */
+int command_report(int report, InitStage *ret_stage);

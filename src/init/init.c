@@ -11,6 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "init/builtin.h"
 #include "init/command.h"
@@ -19,7 +20,8 @@
 
 /*
  * Process 1 of a sandbox, with the payload's id and no more rights than the payload, but out of its reach: its signals
- * are blocked, it cannot be traced, and what it knows of the payload comes from wait(2) alone. It never allocates.
+ * are blocked, it cannot be traced, and what it knows of the payload comes from wait(2) alone. It never allocates, and
+ * it waits for no process that it has not killed.
  */
 
 #define SWEEP_PASSES_MAX 200
@@ -28,12 +30,18 @@
 #define PAGE 4096U
 #define STACK_NEEDED 256U /* for a call, below the frame of what gives back the stack */
 #define STACK_USED (32U * 1024U)
+#define BEGIN_LOOK_MS 50         /* a command that takes longer to begin may have been stopped */
+#define BEGIN_PATIENCE_USEC (10 * USEC_PER_SEC)
 
 typedef struct Exec {
         uint32_t number; /* 0: free */
         pid_t pid;
-        bool builtin; /* has no children */
+        bool builtin;       /* has no children */
+        bool wants_started; /* to be told */
         bool ended;
+        int report;         /* owned; until it has begun, else -EBADF */
+        int master;         /* owned; of its terminal, until it has begun */
+        usec_t looked, waited; /* when it was last looked whether it has begun, and how long it has not */
         int status;
         uint64_t cpu_usec;
         uint64_t max_rss;
@@ -41,7 +49,7 @@ typedef struct Exec {
 
 static Exec execs[INIT_EXECS_MAX];
 static uint32_t last_number;
-static unsigned n_execs;
+static unsigned n_execs, n_beginning;
 
 static struct {
         InitRequest head;
@@ -120,6 +128,65 @@ static void kill_rest(const Exec *e) {
         }
 }
 
+static void refuse(uint32_t exec, int error, InitStage stage) {
+        InitEvent e = { .type = INIT_REFUSED, .exec = exec, .error = -error, .stage = stage };
+
+        tell(&e);
+}
+
+static void forget(Exec *e) {
+        if (e->report >= 0)
+                n_beginning--;
+        (void) fd_close(e->report);
+        (void) fd_close(e->master);
+        *e = (Exec){ 0 };
+        n_execs--;
+}
+
+/* Learns whether the program is executed. Of a command that failed nothing is known any more after that. */
+static void look_whether_begun(Exec *e) {
+        InitStage stage;
+
+        if (e->report < 0)
+                return;
+        int r = command_report(e->report, &stage);
+        if (r < 0) {
+                uint32_t number = e->number;
+                forget(e);
+                refuse(number, r, stage);
+        } else if (r > 0) {
+                InitEvent event = { .type = INIT_STARTED, .exec = e->number, .pid = e->pid };
+                n_beginning--;
+                e->report = fd_close(e->report);
+                if (e->wants_started)
+                        tell_with(&event, e->master);
+                e->master = fd_close(e->master);
+        }
+}
+
+/* The payload may stop what begins, again and again: then it does not begin. */
+static void look_after_beginning(void) {
+        usec_t now = clock_monotonic();
+
+        for (size_t i = 0; i < INIT_EXECS_MAX && n_beginning > 0; i++) {
+                Exec *e = &execs[i];
+                if (e->number != 0)
+                        look_whether_begun(e);
+                if (e->number == 0 || e->report < 0)
+                        continue;
+                /* not while the whole sandbox was frozen */
+                e->waited += MIN(now - e->looked, 4 * BEGIN_LOOK_MS * USEC_PER_MSEC);
+                e->looked = now;
+                if (e->waited > BEGIN_PATIENCE_USEC) {
+                        uint32_t number = e->number;
+                        (void) sweep_signal(number, SIGKILL);
+                        forget(e);
+                        refuse(number, -ETIMEDOUT, INIT_STAGE_STOPPED);
+                } else if (e->waited >= BEGIN_LOOK_MS * USEC_PER_MSEC)
+                        (void) kill(e->pid, SIGCONT);
+        }
+}
+
 static void finish_ended(void) {
         bool again;
 
@@ -128,6 +195,9 @@ static void finish_ended(void) {
                 for (size_t i = 0; i < INIT_EXECS_MAX; i++) {
                         Exec *e = &execs[i];
                         if (e->number == 0 || !e->ended)
+                                continue;
+                        look_whether_begun(e);
+                        if (e->number == 0)
                                 continue;
                         if (!e->builtin)
                                 kill_rest(e);
@@ -139,35 +209,39 @@ static void finish_ended(void) {
                                 .cpu_usec = e->cpu_usec,
                                 .max_rss = e->max_rss,
                         };
-                        *e = (Exec){ 0 };
-                        n_execs--;
+                        forget(e);
                         tell(&event);
                         again = true; /* killing the rest may have reaped other commands */
                 }
         } while (again && n_execs > 0);
 }
 
-static void refuse(uint32_t exec, int error, InitStage stage) {
-        InitEvent e = { .type = INIT_REFUSED, .exec = exec, .error = -error, .stage = stage };
-
-        tell(&e);
+/* Asks the kernel, which knows better than we do what is left of commands that ended. */
+static bool is_alone(void) {
+        return n_execs == 0 && kill(-1, 0) < 0 && errno == ESRCH;
 }
 
-/* Starts what @c says. Returns its pid or -errno. */
-static pid_t start(Command *c, int *ret_master, InitStage *ret_stage) {
+/* Starts what @c says, and sets what @e needs of it. Returns its pid or -errno. */
+static pid_t start(Command *c, Exec *e, InitStage *ret_stage) {
         _cleanup_fd_ int slave = -EBADF;
 
         if (request.head.flags & INIT_FLAG_BUILTIN)
                 return builtin_start(c, ret_stage);
         if (request.head.flags & INIT_FLAG_PTY) {
                 *ret_stage = INIT_STAGE_TERMINAL;
-                int r = terminal_open(request.head.rows, request.head.columns, ret_master, &slave);
+                int r = terminal_open(request.head.rows, request.head.columns, &e->master, &slave);
                 if (r < 0)
                         return r;
                 c->terminal = true;
                 c->streams[0] = c->streams[1] = c->streams[2] = slave;
         }
-        return command_start(c, ret_stage);
+        *ret_stage = INIT_STAGE_FORK;
+        pid_t pid = command_start(c, is_alone(), &e->report);
+        if (pid < 0)
+                e->master = fd_close(e->master);
+        else
+                e->looked = clock_monotonic();
+        return pid;
 }
 
 static bool streams_fit(uint32_t flags, size_t n) {
@@ -177,8 +251,7 @@ static bool streams_fit(uint32_t flags, size_t n) {
 }
 
 static void run_command(size_t length, const int *streams, size_t n_streams) {
-        _cleanup_fd_ int master = -EBADF;
-        Exec *e = find(0);
+        Exec *e = find(0), new = { .number = request.head.exec, .report = -EBADF, .master = -EBADF };
         InitStage stage = INIT_STAGE_LIMIT;
         Command c = { .number = request.head.exec };
 
@@ -195,21 +268,22 @@ static void run_command(size_t length, const int *streams, size_t n_streams) {
         }
         memcpy(c.streams, streams, n_streams * sizeof *streams);
         c.n_streams = (unsigned) n_streams;
-        pid_t pid = start(&c, &master, &stage);
-        if (pid < 0) {
-                refuse(request.head.exec, pid, stage);
+        new.pid = start(&c, &new, &stage);
+        if (new.pid < 0) {
+                refuse(request.head.exec, new.pid, stage);
                 return;
         }
-        *e = (Exec){
-                .number = request.head.exec,
-                .pid = pid,
-                .builtin = request.head.flags & INIT_FLAG_BUILTIN,
-        };
+        new.builtin = request.head.flags & INIT_FLAG_BUILTIN;
+        new.wants_started = request.head.flags & INIT_FLAG_STARTED;
+        *e = new;
         last_number = MAX(last_number, e->number);
         n_execs++;
-        if (request.head.flags & INIT_FLAG_STARTED) {
-                InitEvent event = { .type = INIT_STARTED, .exec = e->number, .pid = pid };
-                tell_with(&event, master);
+        if (e->report >= 0) {
+                n_beginning++;
+                look_whether_begun(e); /* when it was waited for */
+        } else if (e->wants_started) {
+                InitEvent event = { .type = INIT_STARTED, .exec = e->number, .pid = e->pid };
+                tell(&event);
         }
 }
 
@@ -219,7 +293,10 @@ static void send_signal(void) {
 
         if (!e || number < 1 || number > SIGRTMAX)
                 return;
-        if (e->builtin)
+        look_whether_begun(e);
+        if (e->number == 0)
+                return;
+        if (e->builtin || e->report >= 0) /* what has not begun leads no group yet */
                 (void) kill(e->pid, number);
         else if (request.head.scope == INIT_SCOPE_GROUP)
                 (void) kill(-e->pid, number);
@@ -326,12 +403,18 @@ void init_run(void) {
         tell_with_data(&ready);
         give_stack_back(__builtin_frame_address(0));
         for (;;) {
-                struct pollfd p[2] = {
-                        { .fd = INIT_CONTROL_FD, .events = POLLIN },
-                        { .fd = INIT_CHILDREN_FD, .events = POLLIN },
-                };
-                if (poll(p, 2, -1) < 0)
+                struct pollfd p[2 + INIT_EXECS_MAX];
+                nfds_t n = 2;
+
+                p[0] = (struct pollfd){ .fd = INIT_CONTROL_FD, .events = POLLIN };
+                p[1] = (struct pollfd){ .fd = INIT_CHILDREN_FD, .events = POLLIN };
+                for (size_t i = 0; i < INIT_EXECS_MAX && n < 2 + n_beginning; i++)
+                        if (execs[i].number != 0 && execs[i].report >= 0)
+                                p[n++] = (struct pollfd){ .fd = execs[i].report, .events = POLLIN };
+                if (poll(p, n, n_beginning > 0 ? BEGIN_LOOK_MS : -1) < 0)
                         continue;
+                if (n_beginning > 0)
+                        look_after_beginning();
                 if (p[1].revents) {
                         reap(false);
                         finish_ended();

@@ -170,6 +170,9 @@ static void on_refused(SandboxJob *j, const InitEvent *event) {
         else if (event->stage == INIT_STAGE_LIMIT)
                 (void) error_set_field(
                         &e->error, ERROR_QUOTA, "execs", "64", "64 commands run in this session already.");
+        else if (event->stage == INIT_STAGE_STOPPED)
+                (void) error_set(&e->error, ERROR_NO_ANSWER,
+                        "The command was not started in time: another one in this session keeps it stopped.");
         else if (event->stage == INIT_STAGE_EXECVE) {
                 cannot_run(e, event->error);
                 reason = EXEC_EXITED;

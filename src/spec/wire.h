@@ -176,6 +176,7 @@ typedef enum InitStage {
         INIT_STAGE_EXECVE,
         INIT_STAGE_LIMIT, /* more than INIT_EXECS_MAX */
         INIT_STAGE_TERMINAL,
+        INIT_STAGE_STOPPED, /* it was kept from executing the program for too long */
         INIT_STAGE_MAX_,
 } InitStage;
 

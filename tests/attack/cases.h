@@ -34,7 +34,7 @@ ATTACK(init_confined, SINGLE, 0, "process 1 drops all rights before it starts a 
 ATTACK(init_limits, SINGLE, 0, "filter: limits, priorities and affinity of process 1 cannot be named", "starving a supervisor that has the payload's uid")
 ATTACK(init_signals, SINGLE, 0, "process 1 blocks all signals; the kernel protects it in its own namespace", "kill -9 of a supervisor")
 ATTACK(control_socket, SINGLE, 0, "process 1 is not dumpable; the socket is in no namespace of the sandbox", "forged frames to a supervisor")
-ATTACK(vfork_window, TOGETHER, REPEAT, "the memory shared between vfork() and execve() is not dumpable", "CVE-2016-9962, CVE-2019-5736")
+ATTACK(vfork_window, TOGETHER, REPEAT, "what a new process has of process 1 before execve() is not dumpable", "CVE-2016-9962, CVE-2019-5736")
 
 /* rights.c */
 ATTACK(caps_zero, SINGLE, 0, "empty capability sets, locked securebits, no_new_privs, two filters", "CVE-2022-24769, CVE-2022-0492")
@@ -110,5 +110,5 @@ ATTACK(daemon_hold, OUTSIDE, 0, "the end of a command is the end of its process,
 ATTACK(self_stop, OUTSIDE, 0, "SIGKILL works on stopped processes", "stopped processes that never end")
 ATTACK(exec_escape, TOGETHER, 0, "process 1 finds descendants by two limits that only go down", "daemons that outlive their command")
 ATTACK(exec_bomb, TOGETHER, MAY_END, "process 1 sweeps until nothing is left", "forks that outrun a sweep")
-ATTACK(vfork_stop, TOGETHER, SHORT | REPEAT | MAY_END, "deadlines do not depend on process 1", "a child that is stopped before execve() blocks its parent")
+ATTACK(vfork_stop, TOGETHER, SHORT | REPEAT | MAY_END, "deadlines do not depend on process 1, and it does not wait for a child that others could stop", "a child that is stopped before execve() blocks its parent")
 ATTACK(trace_zombie, TOGETHER, SHORT | MAY_END, "deadlines do not depend on reaping", "zombies that a tracer holds")

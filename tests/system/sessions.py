@@ -59,6 +59,26 @@ def test_use_of_the_disk_is_told_at_once():
         assert took < patience(5), took
 
 
+def test_commands_that_are_stopped_while_they_begin():
+    """Process 1 waits for none of them: it starts others, and ends them in time."""
+    with Session() as s:
+        s.run("while :; do kill -STOP -1; done", background=True)
+        for _ in range(5):
+            start = time.monotonic()
+            status, answer = call("POST", s.path + "/exec", {"command": "echo", "background": True}, timeout=120)
+            assert status in (202, 504), (status, answer)
+            took = time.monotonic() - start
+            assert took < patience(20), took
+        start = time.monotonic()
+        expect("timeout", s.run("sleep 100", timeout=1)["reason"])
+        assert time.monotonic() - start < patience(3)
+        # nobody but the one that stops the others is in the way of it
+        for e in call("GET", s.path + "/execs")[1]["execs"]:
+            call("POST", f"{s.path}/execs/{e['exec_id']}/signal", {"signal": "KILL"})
+        until(lambda: all(e["state"] != "running" for e in call("GET", s.path + "/execs")[1]["execs"]), "all have ended")
+        expect("x\n", s.output("echo x"))
+
+
 def test_key():
     with Session(key="one-of-the-test", metadata={"n": "1"}) as s:
         expect(False, s.answer["attached"])
@@ -238,5 +258,6 @@ def test_so_many_may_wait():
 
 
 if __name__ == "__main__":
-    main([test_use_of_the_disk, test_use_of_the_disk_is_told_at_once, test_key, test_key_of_many_at_once, test_filters,
+    main([test_use_of_the_disk, test_use_of_the_disk_is_told_at_once,
+          test_commands_that_are_stopped_while_they_begin, test_key, test_key_of_many_at_once, test_filters,
           test_pages, test_waiting_for_a_place, test_so_many_may_wait])

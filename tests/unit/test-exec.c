@@ -156,6 +156,7 @@ static void test_commands_that_cannot_start(void **state) {
         } rows[] = {
                 { INIT_STAGE_CWD, ENOENT, ERROR_INVALID_VALUE, EXEC_LOST, -1 },
                 { INIT_STAGE_LIMIT, EAGAIN, ERROR_QUOTA, EXEC_LOST, -1 },
+                { INIT_STAGE_STOPPED, ETIMEDOUT, ERROR_NO_ANSWER, EXEC_LOST, -1 },
                 { INIT_STAGE_EXECVE, ENOENT, ERROR_NONE, EXEC_EXITED, 127 },
                 { INIT_STAGE_EXECVE, EACCES, ERROR_NONE, EXEC_EXITED, 126 },
                 { INIT_STAGE_FORK, EAGAIN, ERROR_NONE, EXEC_PIDS, -1 },
