@@ -106,6 +106,8 @@ static ssize_t on_client_reads(HttpRequest *r, char *buf, size_t size, void *use
 static void copy_headers(PortExchange *x) {
         const char *connection = fetch_header(x->fetch, "Connection");
 
+        /* first, since there is room for so many only, and the server inside may send as many */
+        http_request_set_header(x->request, "Content-Security-Policy", PORT_POLICY);
         for (size_t i = 0; i < fetch_n_headers(x->fetch); i++) {
                 FetchHeader h = fetch_header_at(x->fetch, i);
                 bool drop;
@@ -115,7 +117,6 @@ static void copy_headers(PortExchange *x) {
                 if (!drop)
                         http_request_set_header(x->request, h.name, value ? value : h.value);
         }
-        http_request_set_header(x->request, "Content-Security-Policy", PORT_POLICY);
 }
 
 void port_exchange_begin_answer(PortExchange *x) {

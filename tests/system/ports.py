@@ -206,6 +206,16 @@ def test_requests():
         expect("https://example.org/x", raw("GET", p + "/elsewhere")[1]["Location"])
 
 
+def test_many_headers():
+    """As many as are passed on: the policy that keeps its pages apart does not give way to them."""
+    http.client._MAXHEADERS = 200
+    many = "".join(f"X-{i}: a\\r\\n" for i in range(96))
+    with Session() as s:
+        status, headers, body = raw("GET", hostile(s, 3000, f"HTTP/1.1 200 OK\\r\\n{many}\\r\\nabc") + "/")
+        expect((200, b"abc"), (status, body))
+        assert headers["Content-Security-Policy"].startswith("sandbox "), headers
+
+
 def test_refusals():
     with Session() as s:
         for port in ("03000", "0", "65536", "99999999999", "-1", "3000x", "+80", "%33000", "0x50", "02280"):
@@ -428,5 +438,5 @@ def test_paused():
 
 
 if __name__ == "__main__":
-    main([test_requests, test_refusals, test_ipv6, test_sizes, test_slow_client, test_websocket, test_raw,
+    main([test_requests, test_many_headers, test_refusals, test_ipv6, test_sizes, test_slow_client, test_websocket, test_raw,
           test_hostile, test_ends, test_limit, test_paused])
