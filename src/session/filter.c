@@ -102,14 +102,41 @@ void filter_kill(Filter *f) {
                 (void) syscall(SYS_pidfd_send_signal, f->pidfd, SIGKILL, NULL, 0);
 }
 
-void filter_clear(Filter *f) {
+static int on_late_end(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         siginfo_t info;
 
-        f->source = sd_event_source_disable_unref(f->source);
-        if (f->pidfd >= 0) {
-                filter_kill(f);
-                (void) waitid(
-                        P_PIDFD, (id_t) f->pidfd, &info, WEXITED); /* at once: it holds nothing that could block */
+        (void) revents;
+        (void) userdata;
+        (void) waitid(P_PIDFD, (id_t) fd, &info, WEXITED | WNOHANG);
+        (void) sd_event_source_set_floating(source, false); /* nobody else has it: it goes, and closes @fd */
+        return 0;
+}
+
+/* What was killed while it writes to a disk ends when that is done, and until then this process has better things to
+ * do than wait for it. Takes the descriptor. */
+static int reap_later(Filter *f, sd_event *event) {
+        sd_event_source *source = NULL;
+
+        int r = sd_event_add_io(event, &source, f->pidfd, EPOLLIN, on_late_end, NULL);
+        if (r >= 0)
+                r = sd_event_source_set_io_fd_own(source, true);
+        if (r >= 0) {
+                f->pidfd = -EBADF;
+                r = sd_event_source_set_floating(source, true);
+        }
+        (void) sd_event_source_unref(source);
+        return r;
+}
+
+void filter_clear(Filter *f) {
+        sd_event *event = f->source ? sd_event_source_get_event(f->source) : NULL; /* outlives all sources */
+        siginfo_t info;
+
+        filter_kill(f);
+        if (!filter_is_over(f)) {
+                f->source = sd_event_source_disable_unref(f->source);
+                if (!event || reap_later(f, event) < 0)
+                        (void) waitid(P_PIDFD, (id_t) f->pidfd, &info, WEXITED);
         }
         f->pidfd = fd_close(f->pidfd);
         f->text = fd_close(f->text);
