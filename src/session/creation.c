@@ -34,6 +34,8 @@ static Creation *creation_free(Creation *c) {
         if (!c)
                 return NULL;
         if (c->entry.tqe_prev) {
+                if (c->manager->next_retry == c)
+                        c->manager->next_retry = TAILQ_NEXT(c, entry);
                 TAILQ_REMOVE(&c->manager->creations, c, entry);
                 c->manager->n_creations--;
                 creations_retry(c->manager); /* its place may be free, or its key taken */
@@ -222,11 +224,13 @@ static void retry(Creation *c) {
 
 static int on_retry(sd_event_source *source, void *userdata) {
         SessionManager *m = userdata;
-        Creation *c, *next;
+        Creation *c;
 
         (void) source;
-        for (c = TAILQ_FIRST(&m->creations); c; c = next) {
-                next = TAILQ_NEXT(c, entry);
+        /* who is told of the end of one may give up others, the next among them */
+        m->next_retry = TAILQ_FIRST(&m->creations);
+        while ((c = m->next_retry)) {
+                m->next_retry = TAILQ_NEXT(c, entry);
                 retry(c);
         }
         return 0;

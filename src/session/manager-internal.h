@@ -44,6 +44,7 @@ struct SessionManager {
         bool is_announcing; /* @announce is set */
 
         TAILQ_HEAD(, Creation) creations; /* that wait or start, oldest first */
+        Creation *next_retry; /* of them: borrowed while they are gone through */
         unsigned n_creations;
         unsigned n_starting; /* of them, whose sandbox is being made: as good as sessions */
         sd_event_source *retry;

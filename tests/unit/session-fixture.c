@@ -93,6 +93,8 @@ static void on_created(Creation *c, Session *s, bool attached, Error *error, voi
         o->attached = attached;
         o->error = error->kind;
         o->retry_after = error->retry_after;
+        if (o->takes_along)
+                creation_cancel(o->takes_along);
 }
 
 void outcome_clear(Outcome *o) {

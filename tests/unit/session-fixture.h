@@ -17,6 +17,7 @@ typedef struct Outcome {
         bool attached;
         ErrorKind error;
         unsigned retry_after;
+        Creation *takes_along; /* given up when this one is done, or NULL */
 } Outcome;
 
 typedef struct Fixture {

@@ -381,6 +381,24 @@ static void test_who_waits_may_leave(void **state) {
         assert_int_equal(a.n_done, 0);
 }
 
+/* As the sessions of a fork do. */
+static void test_who_waits_may_take_the_next_along(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome first, a, b, c;
+
+        max_sessions(f, 1);
+        make(f, &plain, &first);
+        assert_int_equal(create(f, &(Request){ .wait = WAIT_MAX }, &a, NULL), 1);
+        assert_int_equal(create(f, &(Request){ .wait = WAIT_MAX }, &b, &a.takes_along), 1);
+        assert_int_equal(create(f, &(Request){ .wait = WAIT_MAX }, &c, NULL), 1);
+        f->backend->refuse = -EIO;
+        session_end(first.session, SESSION_DELETED);
+        RUN_UNTIL(f->event, c.n_done == 1);
+        assert_int_equal(a.n_done, 1);
+        assert_int_equal(b.n_done, 0);
+        assert_null(c.session);
+}
+
 static void test_so_many_may_wait(void **state) {
         Fixture *f = *state;
         static Outcome o[1025];
@@ -512,6 +530,7 @@ int main(void) {
                 TEST(test_who_comes_later_does_not_take_the_place),
                 TEST(test_waiting_ends),
                 TEST(test_who_waits_may_leave),
+                TEST(test_who_waits_may_take_the_next_along),
                 TEST(test_so_many_may_wait),
                 TEST(test_draining),
                 TEST(test_what_an_image_says_holds_for_its_sessions),
