@@ -386,6 +386,7 @@ void http_request_cancel(HttpRequest *r) {
         void (*cancelled)(HttpRequest *, void *) = take_ptr(r->cancelled);
 
         r->hangup = sd_event_source_disable_unref(r->hangup);
+        r->upgraded = NULL; /* whoever it is for is gone */
         if (cancelled)
                 cancelled(r, r->userdata);
 }
@@ -505,6 +506,10 @@ static void on_upgrade(void *cls, struct MHD_Connection *connection, void *conte
         (void) connection;
         (void) context;
         r->cancelled = NULL;
+        if (!r->upgraded) {
+                http_upgrade_end(handle);
+                return;
+        }
         r->upgraded(sock, extra, extra_length, handle, r->upgrade_userdata);
 }
 

@@ -11,6 +11,8 @@
 
 #define ACCEPT_SUFFIX "258EAFA5-E914-47DA-95CA-C5AB0DC85B11" /* RFC 6455, 1.3 */
 #define QUEUE_MAX (256U * 1024U)
+#define MESSAGES_MAX 256U          /* that wait, however short: each has a cost of its own */
+#define TAKEN_PER_TURN (64U * 1024U) /* bytes */
 #define PING_USEC (30 * USEC_PER_SEC)
 #define SILENCE_MAX 3U /* pings without an answer */
 
@@ -22,6 +24,7 @@ struct WebSocket {
         void *handle;
         char *extra; /* owned: bytes that came with the head */
         size_t extra_length, extra_read;
+        size_t taken; /* bytes, in this turn */
         wslay_event_context_ptr context;
         sd_event_source *io, *ping, *end;
         unsigned n_silent;
@@ -65,22 +68,38 @@ static void end_soon(WebSocket *w) {
                 (void) on_end(NULL, w);
 }
 
+/* The library answers pings without asking anybody: who sends them and does not read waits. */
+static bool is_crowded(const WebSocket *w) {
+        return wslay_event_get_queued_msg_count(w->context) >= MESSAGES_MAX;
+}
+
+static bool has_extra(const WebSocket *w) {
+        return w->extra_read < w->extra_length;
+}
+
 static ssize_t on_recv(wslay_event_context_ptr context, uint8_t *buf, size_t size, int flags, void *userdata) {
         WebSocket *w = userdata;
         ssize_t n;
 
         (void) flags;
-        if (w->extra_read < w->extra_length) {
+        if (w->taken >= TAKEN_PER_TURN || is_crowded(w)) { /* the library would go on for as long as bytes come */
+                wslay_event_set_error(context, WSLAY_ERR_WOULDBLOCK);
+                return -1;
+        }
+        if (has_extra(w)) {
                 n = (ssize_t) MIN(size, w->extra_length - w->extra_read);
                 memcpy(buf, w->extra + w->extra_read, (size_t) n);
                 w->extra_read += (size_t) n;
+                w->taken += (size_t) n;
                 return n;
         }
         do
                 n = recv(w->sock, buf, size, MSG_DONTWAIT);
         while (n < 0 && errno == EINTR);
-        if (n > 0)
+        if (n > 0) {
+                w->taken += (size_t) n;
                 return n;
+        }
         wslay_event_set_error(context, n < 0 && errno == EAGAIN ? WSLAY_ERR_WOULDBLOCK : WSLAY_ERR_CALLBACK_FAILURE);
         return -1;
 }
@@ -125,8 +144,10 @@ static void watch(WebSocket *w) {
         close_when_sent(w);
         if (w->ending)
                 return;
-        uint32_t events = (wslay_event_want_read(w->context) ? EPOLLIN : 0U) |
-                          (wslay_event_want_write(w->context) ? EPOLLOUT : 0U);
+        bool reads = wslay_event_want_read(w->context) && !is_crowded(w);
+        /* what came with the head is not told of by the kernel */
+        uint32_t events = (reads ? EPOLLIN : 0U) |
+                          (wslay_event_want_write(w->context) || (reads && has_extra(w)) ? EPOLLOUT : 0U);
 
         if (events == 0) /* both have said goodbye */
                 end_soon(w);
@@ -141,7 +162,8 @@ static int on_ready(sd_event_source *source, int fd, uint32_t revents, void *use
 
         (void) source;
         (void) fd;
-        if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR))
+        w->taken = 0;
+        if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR) || has_extra(w))
                 r = wslay_event_recv(w->context);
         if (r == 0)
                 r = wslay_event_send(w->context);
@@ -213,6 +235,15 @@ static void on_upgraded(int sock, const char *extra, size_t extra_length, void *
                 w->handlers->opened(w, w->userdata);
 }
 
+/* The connection ended before the protocol was changed. */
+static void on_cancelled(HttpRequest *r, void *userdata) {
+        WebSocket *w = userdata;
+
+        (void) r;
+        w->handlers->closed(w->userdata);
+        (void) websocket_free(w);
+}
+
 static bool header_has(const HttpRequest *r, const char *name, const char *token) {
         const char *value = http_request_header(r, name);
 
@@ -252,6 +283,7 @@ int websocket_accept(HttpRequest *r, sd_event *event, const WebSocketHandlers *h
         w->event = event;
         w->sock = -EBADF;
         http_request_set_header(r, "Sec-WebSocket-Accept", accept);
+        http_request_defer(r, on_cancelled, w);
         http_upgrade(r, "websocket", on_upgraded, w);
         return 0;
 }
@@ -259,7 +291,7 @@ int websocket_accept(HttpRequest *r, sd_event *event, const WebSocketHandlers *h
 size_t websocket_room(const WebSocket *w) {
         size_t queued = w->context ? wslay_event_get_queued_msg_length(w->context) : QUEUE_MAX;
 
-        return queued >= QUEUE_MAX ? 0 : QUEUE_MAX - queued;
+        return queued >= QUEUE_MAX || is_crowded(w) ? 0 : QUEUE_MAX - queued;
 }
 
 int websocket_send(WebSocket *w, bool text, const char *data, size_t length) {

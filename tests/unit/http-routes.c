@@ -7,6 +7,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "http/websocket.h"
+
 #define STREAM_PIECE 1000U
 
 static void check(bool condition) {
@@ -147,6 +149,26 @@ static void on_flow(HttpRequest *r, void *userdata) {
         http_stream_begin(r, 200, "text/plain", HTTP_LENGTH_UNKNOWN, on_flow_read, on_cancelled, h);
 }
 
+static void on_message(WebSocket *w, bool text, const char *data, size_t length, void *userdata) {
+        (void) userdata;
+        if (websocket_room(w) >= length)
+                (void) websocket_send(w, text, data, length);
+}
+
+static void on_closed(void *userdata) {
+        ((HttpRoutes *) userdata)->n_sockets--;
+}
+
+static void on_socket(HttpRequest *r, void *userdata) {
+        static const WebSocketHandlers handlers = { .message = on_message, .closed = on_closed };
+        HttpRoutes *h = userdata;
+
+        h->n_calls++;
+        h->n_sockets++;
+        if (websocket_accept(r, http_request_event(r), &handlers, h) < 0)
+                h->n_sockets--;
+}
+
 /* clang-format off */
 static const HttpRoute routes[] = {
         { "GET",    "/open",          0,                   HTTP_ROUTE_OPEN,   on_open },
@@ -160,6 +182,7 @@ static const HttpRoute routes[] = {
         { "GET",    "/later",         0,                   HTTP_ROUTE_OPEN,   on_later },
         { "POST",   "/stream",        HTTP_BODY_UNLIMITED, HTTP_ROUTE_OPEN | HTTP_ROUTE_STREAM, on_stream },
         { "GET",    "/flow",          0,                   HTTP_ROUTE_OPEN,   on_flow },
+        { "GET",    "/socket",        0,                   HTTP_ROUTE_OPEN,   on_socket },
         { "GET",    "/v1/sessions/{}/files",    0,         0,                 on_owner,   "read" },
         { "GET",    "/v1/sessions/{}/execs/{}", 0,         0,                 on_refusal, "output" },
         { "GET",    "/v1/sessions/{}/later",    0,         0,                 on_later,   "watch" },

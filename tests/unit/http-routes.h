@@ -16,7 +16,8 @@ typedef struct HttpRoutes {
         size_t n_body;    /* bytes that "POST /stream" took */
         bool hold;        /* it takes only half of what it gets */
         HttpRequest *held;
-        size_t n_flow; /* bytes that "GET /flow" gives */
+        size_t n_flow;      /* bytes that "GET /flow" gives */
+        unsigned n_sockets; /* of "GET /socket", a WebSocket that gives messages back, that are not closed */
 } HttpRoutes;
 
 /* Begins to listen. Fails the test when that does not work. */
