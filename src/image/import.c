@@ -105,6 +105,10 @@ static _noreturn_ void be_reader(Import *i) {
 
         i->broker[0] = fd_close(i->broker[0]);
         i->result[0] = fd_close(i->result[0]);
+        /* a folder that is open is a way out of any root, and these lie outside */
+        i->work.fd = fd_close(i->work.fd);
+        if (i->broker[1] >= 0)
+                i->source = fd_close(i->source);
         int r = confine_reader(&i->owner, i->work.work_fd, &what);
         if (r < 0)
                 (void) report(r, "the archive cannot be read safely here: %s: %s", what, strerror(-r));

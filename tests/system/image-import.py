@@ -358,6 +358,40 @@ def depth_is_bounded():
     good(archive(Oci([layer(entry("d/" * 150 + "x"))])))
 
 
+def reader_of(process):
+    """The child that reads the archive, once it has another root than this program; None when it has ended."""
+    while process.poll() is None:
+        try:
+            with open(f"/proc/{process.pid}/task/{process.pid}/children") as f:
+                children = f.read().split()
+            if children and os.readlink(f"/proc/{children[0]}/root") != "/":
+                return int(children[0])
+        except OSError:
+            pass
+    return None
+
+
+def folders_of(pid):
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
+        return os.readlink(f"/proc/{pid}/root"), [path for path in links if os.path.isdir(path)]
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
+def no_folder_outside_is_open_in_the_reader():
+    image = Oci([layer(entry("big", data=bytes(64 << 20)))], how=None)
+    for source in (archive(image), write_folder(image, TOP + "/big")):
+        process = start("import", source)
+        pid = reader_of(process)
+        assert pid, "it was too fast to be looked at"
+        root, folders = folders_of(pid)
+        _, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert all((path + "/").startswith(root + "/") for path in folders), (root, folders)
+
+
 def what_is_missing_is_named():
     image = Oci([BASE])
     [descriptor] = image.layers
@@ -553,7 +587,7 @@ def the_reader_has_no_rights():
 
 TESTS = [f for name, f in sorted(globals().items(), key=lambda item: getattr(getattr(item[1], "__code__", None), "co_firstlineno", 0))
          if getattr(f, "__module__", "") == "__main__" and hasattr(f, "__code__")
-         and name not in ("start", "run", "good", "refused", "tree", "archive")]
+         and name not in ("start", "run", "good", "refused", "tree", "archive", "reader_of", "folders_of")]
 
 
 def main():
