@@ -21,6 +21,17 @@ void fds_close(int *fds, size_t n) {
                 fds[i] = fd_close(fds[i]);
 }
 
+int socket_close(int fd) {
+        static const struct linger none = { 0 };
+
+        if (fd >= 0) {
+                int saved = errno;
+                (void) setsockopt(fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
+                errno = saved;
+        }
+        return fd_close(fd);
+}
+
 int fd_set_nonblock(int fd, bool nonblock) {
         int flags = fcntl(fd, F_GETFL);
 

@@ -17,6 +17,9 @@ static inline void fd_closep(int *fd) {
 
 void fds_close(int *fds, size_t n);
 
+/* fd_close() for a TCP socket that others have had: one that lingers, as they may have asked for, would block here. */
+int socket_close(int fd);
+
 /* Sets or clears O_NONBLOCK. Returns 0 or -errno. */
 int fd_set_nonblock(int fd, bool nonblock);
 

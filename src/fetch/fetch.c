@@ -390,7 +390,7 @@ Fetch *fetch_free(Fetch *f) {
                 fetcher_remove(f->fetcher, f);
                 f->handle = NULL;
         }
-        (void) fd_close(f->given);
+        (void) socket_close(f->given);
         curl_slist_free_all(f->headers);
         free(f->head);
         free(f);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <sys/epoll.h>
-#include <unistd.h>
 
+#include "base/fd.h"
 #include "fetch/fetch-internal.h"
 
 /* Before 8.4.0 a handle that is used again remembers the last header of the answer before, which is freed by then: an
@@ -256,7 +256,8 @@ curl_socket_t fetcher_open_socket(void *userdata, curlsocktype purpose, struct c
 
 int fetcher_close_socket(void *userdata, curl_socket_t fd) {
         fetcher_forget_socket(userdata, fd);
-        return close(fd);
+        (void) socket_close(fd);
+        return 0;
 }
 
 /* --- requests --- */

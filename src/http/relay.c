@@ -102,6 +102,8 @@ static void pump(Relay *r) {
         }
         if (r->up.ended && !had_ended)
                 (void) sd_event_add_time_relative(r->event, &r->end, CLOCK_MONOTONIC, SILENCE_USEC, 0, on_end, r);
+        else if (r->end)
+                (void) sd_event_source_set_time_relative(r->end, SILENCE_USEC);
         (void) sd_event_source_set_io_events(r->client, wanted(&r->up, &r->down));
         (void) sd_event_source_set_io_events(r->server, wanted(&r->down, &r->up));
         /* that it is gone is told again and again, but what it sent is the client's to take first */

@@ -52,12 +52,19 @@ static bool option_is(int fd, int option, int wanted) {
         return getsockopt(fd, SOL_SOCKET, option, &value, &length) == 0 && value == wanted;
 }
 
+static bool lingers(int fd) {
+        struct linger l = { 0 };
+        socklen_t length = sizeof l;
+
+        return getsockopt(fd, SOL_SOCKET, SO_LINGER, &l, &length) < 0 || l.l_onoff;
+}
+
 int port_check(int fd, int family, uint16_t port) {
         struct sockaddr_storage peer = { 0 };
         socklen_t length = sizeof peer;
 
         if (!option_is(fd, SO_TYPE, SOCK_STREAM) || !option_is(fd, SO_PROTOCOL, IPPROTO_TCP) ||
-                !option_is(fd, SO_ACCEPTCONN, 0) || (family && !option_is(fd, SO_DOMAIN, family)))
+                !option_is(fd, SO_ACCEPTCONN, 0) || (family && !option_is(fd, SO_DOMAIN, family)) || lingers(fd))
                 return -EBADMSG;
         int r = getpeername(fd, (struct sockaddr *) &peer, &length) < 0 ? -errno : 0;
         if (port == 0)
@@ -85,7 +92,8 @@ static int receive(PortDial *d, int socks[static PORT_SOCKETS_MAX]) {
                         r = fd_set_nonblock(fds[i], true);
         }
         if (r < 0)
-                fds_close(fds, n_fds);
+                for (size_t i = 0; i < n_fds; i++)
+                        fds[i] = socket_close(fds[i]);
         else
                 memcpy(socks, fds, n_fds * sizeof *fds);
         return r;

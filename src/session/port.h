@@ -23,7 +23,8 @@ PortDial *port_dial_free(PortDial *d);
 DEFINE_CLEANUP(PortDial, port_dial_free);
 
 /* Is @fd what it is said to be: a TCP socket of @family (0: any) that is connected to @port on a loopback interface, or
- * to nothing when @port is 0? Returns 0, -EBADMSG, or -ECONNRESET when it was connected and is no more. */
+ * to nothing when @port is 0? Is it closed at once, without lingering? Returns 0, -EBADMSG, or -ECONNRESET when it was
+ * connected and is no more. */
 int port_check(int fd, int family, uint16_t port);
 
 /* Someone who keeps a connection of a session; it has to be closed when the session ends, since it holds the sandbox's

@@ -130,6 +130,30 @@ static void only_the_right_kind_of_socket_is_taken(void **state) {
         assert_int_equal(port_check(tcp, 0, port), 0);
         assert_int_equal(port_check(tcp, 0, 1), -EBADMSG);
         assert_int_equal(port_check(tcp, AF_INET, 0), -EBADMSG);
+
+        struct linger l = { .l_onoff = 1, .l_linger = 3600 };
+        assert_int_equal(setsockopt(tcp, SOL_SOCKET, SO_LINGER, &l, sizeof l), 0);
+        assert_int_equal(port_check(tcp, 0, port), -EBADMSG);
+}
+
+/* Its peer reads nothing, so there is always something left to send. */
+static void closing_what_lingers_does_not_wait(void **state) {
+        uint16_t port;
+        _cleanup_fd_ int listener = listen_on_loopback(&port);
+        int tcp = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), size = 4096;
+        struct sockaddr_in a = {
+                .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)
+        };
+        struct linger l = { .l_onoff = 1, .l_linger = 3600 };
+        char data[65536] = { 0 };
+
+        (void) state;
+        assert_int_equal(setsockopt(listener, SOL_SOCKET, SO_RCVBUF, &size, sizeof size), 0);
+        assert_int_equal(connect(tcp, (struct sockaddr *) &a, sizeof a), 0);
+        assert_int_equal(setsockopt(tcp, SOL_SOCKET, SO_LINGER, &l, sizeof l), 0);
+        while (send(tcp, data, sizeof data, MSG_DONTWAIT) > 0)
+                ;
+        assert_int_equal(socket_close(tcp), -EBADF); /* or the test runs into its time limit */
 }
 
 int main(void) {
@@ -140,6 +164,7 @@ int main(void) {
                 cmocka_unit_test(addresses_stay_below_the_port),
                 cmocka_unit_test(cookies_stay_below_the_port),
                 cmocka_unit_test(only_the_right_kind_of_socket_is_taken),
+                cmocka_unit_test(closing_what_lingers_does_not_wait),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
