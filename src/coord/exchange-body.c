@@ -5,6 +5,8 @@
 
 #include "base/text.h"
 #include "coord/exchange.h"
+#include "coord/quota.h"
+#include "spec/fork.h"
 
 #define METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 #define CONNECT_PATIENCE_USEC (1 * USEC_PER_SEC)
@@ -86,6 +88,35 @@ static usec_t head_patience(const Exchange *x) {
         return x->job.coord->config->answer_timeout;
 }
 
+/* What is no count the worker refuses. */
+static unsigned count_of_fork(const Exchange *x) {
+        unsigned count = 1;
+
+        if (x->body_length == 0)
+                return count;
+        if (!x->body_whole)
+                return FORK_COUNT_MAX;
+        json_t *j = json_loadb(x->body, x->body_used, JSON_REJECT_DUPLICATES, NULL);
+        json_int_t given = json_integer_value(json_object_get(j, "count"));
+        if (given >= 1 && given <= (json_int_t) FORK_COUNT_MAX)
+                count = (unsigned) given;
+        json_decref(j);
+        return count;
+}
+
+/* Takes the places of its sessions, once. */
+static int reserve_fork(Exchange *x, Error *error) {
+        const char *owner = http_request_owner(x->request);
+
+        if (!owner || x->n_forking > 0 || !exchange_is_fork(x))
+                return 0;
+        if (!x->forking_owner)
+                x->forking_owner = strdup(owner);
+        if (!x->forking_owner)
+                return -ENOMEM;
+        return quota_reserve_fork(x->job.coord, owner, count_of_fork(x), &x->n_forking, error);
+}
+
 int exchange_send(Exchange *x, Error *error) {
         Coordinator *c = x->job.coord;
         KnownSession *k = sessions_find(c->sessions, x->session_id);
@@ -100,6 +131,9 @@ int exchange_send(Exchange *x, Error *error) {
                 error_clear(error);
                 return 0;
         }
+        r = reserve_fork(x, error);
+        if (r < 0)
+                return r;
         Worker *w = k->worker;
         r = outgoing_make(&o, c, x->request, w, error);
         if (r < 0)

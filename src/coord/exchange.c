@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/text.h"
+#include "coord/quota.h"
 #include "coord/record.h"
 #include "coord/tunnel.h"
 
@@ -21,7 +22,9 @@ Exchange *exchange_free(Exchange *x) {
         x->timer = sd_event_source_disable_unref(x->timer);
         if (x->worker)
                 worker_wait_end(x->worker, &x->waiter);
+        quota_release_fork(x->job.coord, x->forking_owner, x->n_forking);
         job_done(&x->job);
+        free(x->forking_owner);
         free(x->body);
         free(x->answer);
         free(x);
@@ -43,6 +46,13 @@ void exchange_fail(Exchange *x, Error *error, int result) {
 
 bool exchange_is_repeatable(const Exchange *x) {
         return !x->answer_begun && (x->body_whole || x->body_length == 0);
+}
+
+bool exchange_is_fork(const Exchange *x) {
+        const char *target = http_request_target(x->request), *end = strchrnul(target, '?');
+
+        return end - target >= 5 && memcmp(end - 5, "/fork", 5) == 0 &&
+               strcmp(http_request_method(x->request), "POST") == 0;
 }
 
 /* The worker's connection ended before its answer did. */
@@ -221,13 +231,12 @@ static void learn(Exchange *x, unsigned status, const char *bytes, size_t length
 
 /* New sessions of the same worker, out of one that is there. */
 static void learn_fork(Exchange *x, unsigned status, const char *bytes, size_t length) {
-        const char *target = http_request_target(x->request), *end = strchrnul(target, '?');
         Coordinator *c = x->job.coord;
         KnownSession *k;
         json_t *item;
         size_t i;
 
-        if (status != 201 || end - target < 5 || memcmp(end - 5, "/fork", 5) != 0)
+        if (status != 201 || !exchange_is_fork(x))
                 return;
         json_t *j = json_loadb(bytes ? bytes : "", length, JSON_REJECT_DUPLICATES, NULL);
         json_array_foreach(json_object_get(j, "sessions"), i, item) {

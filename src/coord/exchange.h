@@ -36,6 +36,8 @@ typedef struct Exchange {
         bool answer_whole; /* wanted as a whole */
         bool answer_waits; /* its head is there, but the client still sends */
         bool answer_begun, answer_held, answer_ended, answer_broken;
+        char *forking_owner; /* owned: who has @n_forking places for what the answer will tell of */
+        unsigned n_forking;
         bool upgrading;  /* the client has asked for another protocol */
         bool tunnelling; /* and gets it */
 } Exchange;
@@ -58,5 +60,7 @@ void exchange_on_worker_lost(WorkerWaiter *w);
 bool exchange_retry(Exchange *x, const KnownSession *k);
 /* The request is complete: an answer that came before may begin. */
 void exchange_begin_answer(Exchange *x);
+/* Does it ask for new sessions, out of one that is there? */
+bool exchange_is_fork(const Exchange *x);
 /* Can it be sent once more from the start? */
 bool exchange_is_repeatable(const Exchange *x);

@@ -67,6 +67,29 @@ void quota_release(Create *x) {
         (void) c->store->ops->remove(c->store, set, x->claim_id);
 }
 
+int quota_reserve_fork(Coordinator *c, const char *owner, unsigned count, unsigned *ret_taken, Error *error) {
+        unsigned max = c->config->sessions_per_key, n = sessions_count(c->sessions, owner);
+        char limit[32];
+
+        *ret_taken = 0;
+        if (max == 0 || !owner)
+                return 0;
+        if (n > max || count > max - n) {
+                (void) snprintf(limit, sizeof limit, "%u sessions", max);
+                return error_set_field(error, ERROR_QUOTA, "count", limit,
+                        "This key has %u sessions; with %u more it would have more than it may have.", n, count);
+        }
+        for (unsigned i = 0; i < count; i++)
+                sessions_reserve(c->sessions, owner, true);
+        *ret_taken = count;
+        return 0;
+}
+
+void quota_release_fork(Coordinator *c, const char *owner, unsigned taken) {
+        for (unsigned i = 0; i < taken; i++)
+                sessions_reserve(c->sessions, owner, false);
+}
+
 void quota_keep(Coordinator *c, const KnownSession *k) {
         usec_t now = clock_realtime();
         char set[SET_NAME_MAX];

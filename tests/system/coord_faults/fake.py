@@ -236,6 +236,11 @@ class Worker:
             made = str(uuid.uuid4())
             self.snapshots[made] = parts[2]
             return 201, {"snapshot_id": made, "worker_id": self.name}, (("Location", f"/v1/snapshots/{made}"),)
+        if parts[3] == "fork" and request.method == "POST":
+            ids = [str(uuid.uuid4()) for _ in range(json.loads(request.body or b"{}").get("count", 1))]
+            for given in ids:
+                self.sessions[given] = {"id": given, "key": None, "owner": known["owner"]}
+            return 201, {"sessions": [self.describe(self.sessions[given]) for given in ids]}, ()
         return 200, {"path": request.target, "method": request.method, "length": len(request.body),
                      "headers": request.headers, "worker": self.name}, ()
 

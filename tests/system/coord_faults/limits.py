@@ -74,6 +74,30 @@ def sessions(lab):
     check(sum(len(w.sessions) for w in workers) == 10, "there are more sessions")
 
 
+@case("sessions of a key: what is made out of one that is there counts too")
+def forks(lab):
+    workers = [lab.worker(f"w{i}") for i in range(2)]
+    c = lab.coordinator(workers, "[Auth]\n" + keys("one") + "MaxSessionsPerKey=6\n")
+    path = "/v1/sessions/" + c.request("POST", "/v1/sessions", None, by("one")).json()["session_id"]
+
+    def fork(body):
+        return c.request("POST", path + "/fork", body, by("one"))
+
+    refused = fork({"count": 6})
+    check(refused.status == 429 and refused.json()["field"] == "count" and refused.json()["limit"] == "6 sessions", f"{refused}")
+    check(sum(len(w.sessions) for w in workers) == 1, "it was made all the same")
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: fork({"count": 2}), range(8)))
+    check(sorted(a.status for a in answers) == [201] * 2 + [429] * 6, f"{[a.status for a in answers]}")
+    check(fork(None).status == 201, "the last one")
+    check(fork({}).status == 429, "one too many")
+    check(c.request("POST", "/v1/sessions", None, by("one")).status == 429, "a create after them")
+    check(sum(len(w.sessions) for w in workers) == 6, "there are more sessions")
+    made = answers[[a.status for a in answers].index(201)].json()["sessions"][0]["session_id"]
+    check(c.request("DELETE", f"/v1/sessions/{made}", headers=by("one")).status == 204, "no delete")
+    check(fork({"count": 1}).status == 201, "the place is not free again")
+
+
 @case("sessions of a key: coordinators of one Redis count together")
 def together(lab):
     redis = Redis(lab).start()
