@@ -13,7 +13,8 @@
 
 #define FORMAT_NOW 1
 #define DESCRIPTION_MAX 4096U
-#define DRAFTS_MAX 8U /* at a time */
+#define DRAFTS_MAX 8U       /* at a time */
+#define DRAFTS_OF_KEY_MAX 4U /* so that one leaves room for the others */
 #define NAME_MAX_ (UUID_TEXT_MAX + 8)
 
 struct Snapshots {
@@ -22,6 +23,7 @@ struct Snapshots {
         Snapshot *by_id; /* hash table, in order of creation */
         uint64_t size, promised;
         unsigned n_drafts;
+        LIST_HEAD(, SnapshotDraft) drafts;
 };
 
 static Snapshot *snapshot_free(Snapshot *s) {
@@ -242,18 +244,28 @@ json_t *snapshot_describe(const Snapshot *s, const char *worker_id) {
 
 /* --- new ones --- */
 
+/* That will be kept, or all. */
+static unsigned count_drafts(const Snapshots *s, const char *owner, bool all) {
+        const SnapshotDraft *d;
+        unsigned n = 0;
+
+        LIST_FOREACH(d, &s->drafts, entry)
+        n += (all || !d->unnamed) && (!owner || strcmp(d->owner, owner) == 0);
+        return n;
+}
+
 static int check_number(Snapshots *s, const char *owner, Error *error) {
         char limit[32];
-        unsigned n = 0;
+        unsigned n = count_drafts(s, owner, false);
 
         for (Snapshot *o = snapshots_next(s, NULL, owner); o && owner; o = snapshots_next(s, o, owner))
                 n++;
-        if (HASH_COUNT(s->by_id) + s->n_drafts >= s->settings.max) {
+        if (HASH_COUNT(s->by_id) + count_drafts(s, NULL, false) >= s->settings.max) {
                 (void) snprintf(limit, sizeof limit, "%u snapshots", s->settings.max);
                 return error_set_field(error, ERROR_QUOTA, "snapshots", limit,
                         "This worker keeps no more than %u snapshots: delete one.", s->settings.max);
         }
-        if (owner && s->settings.max_per_key > 0 && n + s->n_drafts >= s->settings.max_per_key) {
+        if (owner && s->settings.max_per_key > 0 && n >= s->settings.max_per_key) {
                 (void) snprintf(limit, sizeof limit, "%u snapshots", s->settings.max_per_key);
                 return error_set_field(error, ERROR_QUOTA, "snapshots", limit,
                         "A key may keep no more than %u snapshots here: delete one.", s->settings.max_per_key);
@@ -269,6 +281,9 @@ int snapshot_draft(Snapshots *s, const char *owner, uint64_t most, bool unnamed,
         if (s->n_drafts >= DRAFTS_MAX)
                 return error_set_field(
                         error, ERROR_QUOTA, "snapshots", "8 at a time", "Eight snapshots are being made already.");
+        if (owner && count_drafts(s, owner, true) >= DRAFTS_OF_KEY_MAX)
+                return error_set_field(error, ERROR_QUOTA, "snapshots", "4 at a time",
+                        "Four snapshots of this key are being made already.");
         int r = unnamed ? 0 : check_number(s, owner, error);
         if (r < 0)
                 return r;
@@ -293,6 +308,7 @@ int snapshot_draft(Snapshots *s, const char *owner, uint64_t most, bool unnamed,
                 (void) unlinkat(s->folder, name, 0);
         s->promised += ret->room;
         s->n_drafts++;
+        LIST_INSERT_HEAD(&s->drafts, ret, entry);
         return 0;
 }
 
@@ -361,6 +377,7 @@ void snapshot_draft_clear(SnapshotDraft *d) {
                 return;
         d->store->promised -= d->room;
         d->store->n_drafts--;
+        LIST_REMOVE(d, entry);
         if (!d->unnamed)
                 (void) unlinkat(d->store->folder, draft_name(d->id, name), 0);
         d->fd = fd_close(d->fd);

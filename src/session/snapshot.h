@@ -2,6 +2,7 @@
 #pragma once
 
 #include <jansson.h>
+#include <sys/queue.h>
 
 #include "base/clock.h"
 #include "base/hash.h"
@@ -55,11 +56,11 @@ typedef struct SnapshotDraft {
         uint64_t room;  /* bytes that it may have; promised to nobody else meanwhile */
         bool unnamed;   /* gone with its descriptor */
         char owner[64]; /* or "" */
+        LIST_ENTRY(SnapshotDraft) entry;
 } SnapshotDraft;
 
-/* Begins one. @most: bytes that it may need. @unnamed: it will not be kept and does not count. Returns 0, or -errno
- * with
- * @error set: -EDQUOT, -ENOSPC. */
+/* Begins one, in @ret, which stays where it is until it is let go. @most: bytes that it may need. @unnamed: it will not be
+ * kept and does not count. Returns 0, or -errno with @error set: -EDQUOT, -ENOSPC. */
 int snapshot_draft(Snapshots *s, const char *owner, uint64_t most, bool unnamed, SnapshotDraft *ret, Error *error);
 /* Makes it one of the snapshots. Returns 0 with it (borrowed), or -errno. */
 int snapshot_commit(SnapshotDraft *d, const char *image, const char *session_id, Snapshot **ret);

@@ -131,6 +131,25 @@ static void there_are_limits(void **state) {
         expect_refusal(f, NULL, -EDQUOT, "3 snapshots");
 }
 
+static void a_key_leaves_room_for_the_others(void **state) {
+        SnapshotDraft d[8];
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < 4; i++)
+                assert_int_equal(snapshot_draft(f->store, "ali", 1, true, &d[i], NULL), 0);
+        expect_refusal(f, "ali", -EDQUOT, "4 at a time");
+        for (size_t i = 4; i < 6; i++) /* two are as many as eve may keep; of ali's none will be kept */
+                assert_int_equal(snapshot_draft(f->store, "eve", 1, false, &d[i], NULL), 0);
+        expect_refusal(f, "eve", -EDQUOT, "2 snapshots");
+        for (size_t i = 6; i < 8; i++)
+                assert_int_equal(snapshot_draft(f->store, NULL, 1, true, &d[i], NULL), 0);
+        expect_refusal(f, "bob", -EDQUOT, "8 at a time");
+        for (size_t i = 0; i < 8; i++)
+                snapshot_draft_clear(&d[i]);
+        assert_int_equal(snapshot_draft(f->store, "ali", 1, false, &d[0], NULL), 0);
+        snapshot_draft_clear(&d[0]);
+}
+
 static void what_is_incomplete_is_dropped(void **state) {
         Fixture *f = *state;
         Snapshot *good = make(f, NULL, 10);
@@ -174,6 +193,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(one_outlives_its_worker, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_key_sees_its_own, setup, teardown),
                 cmocka_unit_test_setup_teardown(there_are_limits, setup, teardown),
+                cmocka_unit_test_setup_teardown(a_key_leaves_room_for_the_others, setup, teardown),
                 cmocka_unit_test_setup_teardown(what_is_incomplete_is_dropped, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_draft_without_a_name_is_gone_with_it, setup, teardown),
         };
