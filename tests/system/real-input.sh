@@ -64,7 +64,15 @@ for other in $(get '/v1/sessions?limit=1000' | jq -r '.sessions[].session_id' | 
 done
 expect 20 $n "asked"
 # each has a host id of its own
-expect "" "$(ps -eo uid,args | awk '/[s]andbox-init/ {print $1}' | sort | uniq -d)" "ids of two sandboxes"
+ids() { # of the first process of each: others of its program have the pid namespace of the system
+    local pid
+    for pid in $(pgrep -f '^sandbox-init'); do
+        [ "$(readlink "/proc/$pid/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || stat -c %u "/proc/$pid"
+    done
+}
+ids >/tmp/ids
+[ "$(wc -l </tmp/ids)" -ge 301 ] || fail "there are $(wc -l </tmp/ids) sandboxes"
+expect "" "$(sort /tmp/ids | uniq -d)" "ids of two sandboxes"
 systemctl stop sandboxd@worker1 || fail "does not stop"
 until_true 20 stopped sandboxd-spawner@worker1.service || fail "the spawner does not stop"
 expect "" "$(ps -eo args | grep '[s]andbox-init')" "left"
