@@ -22,7 +22,6 @@ struct Snapshots {
         SnapshotSettings settings;
         Snapshot *by_id; /* hash table, in order of creation */
         uint64_t size, promised;
-        unsigned n_drafts;
         LIST_HEAD(, SnapshotDraft) drafts;
 };
 
@@ -278,7 +277,7 @@ int snapshot_draft(Snapshots *s, const char *owner, uint64_t most, bool unnamed,
 
         if (s->folder < 0)
                 return error_set(error, ERROR_WRONG_STATE, "This worker has no folder for snapshots.");
-        if (s->n_drafts >= DRAFTS_MAX)
+        if (count_drafts(s, NULL, true) >= DRAFTS_MAX)
                 return error_set_field(
                         error, ERROR_QUOTA, "snapshots", "8 at a time", "Eight snapshots are being made already.");
         if (owner && count_drafts(s, owner, true) >= DRAFTS_OF_KEY_MAX)
@@ -307,7 +306,6 @@ int snapshot_draft(Snapshots *s, const char *owner, uint64_t most, bool unnamed,
         if (unnamed)
                 (void) unlinkat(s->folder, name, 0);
         s->promised += ret->room;
-        s->n_drafts++;
         LIST_INSERT_HEAD(&s->drafts, ret, entry);
         return 0;
 }
@@ -376,7 +374,6 @@ void snapshot_draft_clear(SnapshotDraft *d) {
         if (!d->store)
                 return;
         d->store->promised -= d->room;
-        d->store->n_drafts--;
         LIST_REMOVE(d, entry);
         if (!d->unnamed)
                 (void) unlinkat(d->store->folder, draft_name(d->id, name), 0);
