@@ -32,6 +32,11 @@ int socket_close(int fd) {
         return fd_close(fd);
 }
 
+void sockets_close(int *fds, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                fds[i] = socket_close(fds[i]);
+}
+
 int fd_set_nonblock(int fd, bool nonblock) {
         int flags = fcntl(fd, F_GETFL);
 

@@ -19,6 +19,7 @@ void fds_close(int *fds, size_t n);
 
 /* fd_close() for a TCP socket that others have had: one that lingers, as they may have asked for, would block here. */
 int socket_close(int fd);
+void sockets_close(int *fds, size_t n);
 
 /* Sets or clears O_NONBLOCK. Returns 0 or -errno. */
 int fd_set_nonblock(int fd, bool nonblock);

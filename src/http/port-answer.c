@@ -13,8 +13,7 @@ PortExchange *port_exchange_free(PortExchange *x) {
         x->dial = port_dial_free(x->dial);
         x->fetch = fetch_free(x->fetch);
         x->server = fetch_server_free(x->server);
-        for (size_t i = 0; i < PORT_SOCKETS_MAX; i++)
-                x->socks[i] = socket_close(x->socks[i]);
+        sockets_close(x->socks, PORT_SOCKETS_MAX);
         if (x->handle)
                 http_upgrade_end(x->handle);
         free(x->body);

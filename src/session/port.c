@@ -92,8 +92,7 @@ static int receive(PortDial *d, int socks[static PORT_SOCKETS_MAX]) {
                         r = fd_set_nonblock(fds[i], true);
         }
         if (r < 0)
-                for (size_t i = 0; i < n_fds; i++)
-                        fds[i] = socket_close(fds[i]);
+                sockets_close(fds, n_fds);
         else
                 memcpy(socks, fds, n_fds * sizeof *fds);
         return r;
