@@ -73,7 +73,7 @@ static int put(Announcer *a, const char *id, const char *url, json_t *health) {
                 memcpy(a->member, member, sizeof member);
         }
         int r = a->store->ops->put(a->store, name, text, LIFE_USEC, NULL, NULL, NULL);
-        return r < 0 ? r : a->store->ops->add(a->store, ANNOUNCE_SET, member, LIFE_USEC, 0, NULL, NULL, NULL);
+        return r < 0 ? r : store_add(a->store, ANNOUNCE_SET, member, LIFE_USEC);
 }
 
 static void announce(Announcer *a, json_t *health) {

@@ -68,7 +68,7 @@ static void take_answer(Ask *a, Call *c) {
                 a->found = j && learn_session(a->coord, c->worker, a->owner, j, &k) >= 0;
                 a->unsure |= !a->found;
                 if (a->found) /* it is not in the store, or something else is */
-                        (void) record_put(a->coord, k, c->body, NULL, NULL);
+                        (void) record_put(a->coord, k, c->body, NULL, NULL, NULL);
                 break;
         case 410: {
                 const char *reason = json_string_value(json_object_get(j, "reason"));

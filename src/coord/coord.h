@@ -49,6 +49,7 @@ typedef struct Coordinator {
         usec_t started;          /* monotonic */
         usec_t questions_second; /* in which @n_questions were asked */
         unsigned n_questions;
+        usec_t quota_refused; /* monotonic: when the store last said that a key has all its sessions */
 
         TAILQ_HEAD(, Job) jobs; /* all that goes on for clients or by itself */
         unsigned n_jobs;

@@ -250,11 +250,7 @@ static void on_settled(const StoreReply *reply, void *userdata) {
                 create_finish(x); /* no: another request attached to the same */
                 return;
         }
-        if (k && k->worker && x->status == 201) {
-                revoke_session(x->job.coord->revocations, k->worker->id, k->id);
-                record_drop(x->job.coord, k->id);
-                sessions_drop(k);
-        }
+        create_take_back(x, k);
         free(x->answer);
         x->answer = NULL;
         x->n_tried = x->n_lacking = 0;
@@ -276,6 +272,16 @@ void create_settle(Create *x, KnownSession *k) {
                 settle_later(x, k);
                 create_finish(x);
         }
+}
+
+void create_unsettle(Create *x, const KnownSession *k) {
+        Store *s = x->job.coord->store;
+        char name[STORE_NAME_MAX], entry[ENTRY_MAX];
+
+        if (!x->key || !k->worker || entry_name(x, name) < 0)
+                return;
+        (void) make_entry(k, entry);
+        (void) s->ops->swap(s, name, entry, NULL, 0, NULL, NULL, NULL);
 }
 
 void create_release(Create *x) {

@@ -6,7 +6,6 @@
 
 #include "coord/ask.h"
 #include "coord/find.h"
-#include "coord/quota.h"
 #include "coord/record.h"
 #include "coord/revoke.h"
 #include "coord/spread.h"
@@ -25,7 +24,7 @@ static Create *create_free(Create *x) {
                 (void) x->job.coord->store->ops->cancel(x->store_call);
         recording_detach(x->recording);
         create_release(x);
-        quota_release(x);
+        x->places = quota_release(x->places);
         x->spread = spread_free(x->spread);
         job_done(&x->job);
         json_decref(x->spec);
@@ -46,15 +45,29 @@ void create_fail(Create *x, Error *error, int result) {
         http_answer_error(r, error, result);
 }
 
+/* The attempt that goes on is given up; what comes of it is taken back. */
+static void give_up(Create *x) {
+        if (!x->call)
+                return;
+        x->call->worker->n_pending--;
+        revoke_session(x->job.coord->revocations, x->call->worker->id, x->id);
+        x->call = call_free(x->call);
+}
+
 static void on_cancelled(HttpRequest *r, void *userdata) {
         Create *x = userdata;
 
         (void) r;
-        if (x->call) {
-                x->call->worker->n_pending--;
-                revoke_session(x->job.coord->revocations, x->call->worker->id, x->id);
-        }
+        give_up(x);
         (void) create_free(x);
+}
+
+void create_take_back(Create *x, KnownSession *k) {
+        if (!k || !k->worker || x->status != 201)
+                return;
+        revoke_session(x->job.coord->revocations, k->worker->id, k->id);
+        record_drop(x->job.coord, k->id);
+        sessions_drop(k);
 }
 
 /* --- the answer --- */
@@ -73,7 +86,7 @@ static void take_load(Worker *w, const char *load) {
 }
 
 void create_finish(Create *x) {
-        if (x->recording || x->store_call)
+        if (x->recording || x->store_call || quota_is_pending(x->places))
                 return; /* the answer waits for it */
 
         HttpRequest *r = x->request;
@@ -100,7 +113,6 @@ static void succeed(Create *x, Call *c, Worker *w) {
         Error error = { 0 };
 
         x->status = call_status(c);
-        quota_release(x);
         if (!j || learn_session(coord, w, x->owner, j, &k) < 0) {
                 revoke_session(coord->revocations, w->id, x->id);
                 x->call = call_free(c);
@@ -119,7 +131,7 @@ static void succeed(Create *x, Call *c, Worker *w) {
         x->answer = take_ptr(c->body);
         x->answer_length = c->body_used;
         x->call = call_free(c);
-        x->recording = record_put(coord, k, x->answer, on_recorded, x);
+        x->recording = record_put(coord, k, x->answer, x->places, on_recorded, x);
         create_settle(x, k);
 }
 
@@ -141,6 +153,41 @@ static void pass_on(Create *x, Call *c) {
                 http_answer_empty(r, status);
         } else
                 http_answer_bytes(r, status, NULL, body, length);
+}
+
+/* --- a place among the sessions of the key --- */
+
+static void on_place(QuotaPlaces *p, int result, Error *error, void *userdata) {
+        Create *x = userdata;
+
+        (void) p;
+        if (result < 0) {
+                KnownSession *k = x->answer ? sessions_find(x->job.coord->sessions, x->session_id) : NULL;
+                give_up(x);
+                if (k)
+                        create_unsettle(x, k);
+                create_take_back(x, k);
+                create_fail(x, error, result);
+                return;
+        }
+        if (x->answer)
+                create_finish(x);
+        else if (x->waits_for_place) {
+                x->waits_for_place = false;
+                create_try(x);
+        }
+}
+
+/* Returns 1 when nothing is to be made before the store has answered. It is asked while the worker is: who has no place
+ * is rare, and then the session is taken back. */
+static int take_place(Create *x, Error *error) {
+        Coordinator *c = x->job.coord;
+
+        if (x->places)
+                return 0;
+        int r = quota_reserve(c, x->owner, 1, on_place, x, &x->places, error);
+        x->waits_for_place = r > 0 && quota_is_tight(c);
+        return x->waits_for_place ? 1 : MIN(r, 0);
 }
 
 /* --- attempts --- */
@@ -350,7 +397,7 @@ void create_try(Create *x) {
 
         int r = w ? 0 : find_snapshot(x);
         if (r == 0 && !w)
-                r = quota_reserve(x, &error); /* what is there already has its place */
+                r = take_place(x, &error); /* what is there already has its place */
         if (r < 0)
                 create_fail(x, &error, r);
         if (r != 0)

@@ -4,6 +4,7 @@
 #include "coord/call.h"
 #include "coord/coord.h"
 #include "coord/outgoing.h"
+#include "coord/quota.h"
 #include "spec/json.h"
 #include "store/store.h"
 
@@ -42,7 +43,8 @@ typedef struct Create {
         sd_event_source *timer;
         struct Spread *spread; /* that finds the worker with the snapshot that the session is to be made of */
         char snapshot_id[ID_MAX + 1], snapshot_worker[ID_MAX + 1]; /* or "" */
-        bool reserved; /* a place among the sessions of its owner: quota.c */
+        QuotaPlaces *places; /* one among the sessions of its owner, or NULL */
+        bool waits_for_place;
 
         /* create-key.c */
         StoreCall *store_call;
@@ -68,6 +70,8 @@ void create_claim(Create *x);
 void create_unpin(Create *x, Worker *w, unsigned status);
 /* What is under the key becomes the session's; then create_finish(). */
 void create_settle(Create *x, KnownSession *k);
+/* It is not to be, though it may have been settled. */
+void create_unsettle(Create *x, const KnownSession *k);
 /* Nothing came of it. */
 void create_release(Create *x);
 /* The store is back: what was not settled is, unless somebody else was quicker. */
@@ -75,3 +79,5 @@ void create_catch_up(Coordinator *c, KnownSession *k);
 
 /* create.c: the answer is there, and nothing is to be done before it is given but what is still on its way. */
 void create_finish(Create *x);
+/* The session that was made is one too many. */
+void create_take_back(Create *x, KnownSession *k);

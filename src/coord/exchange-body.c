@@ -5,7 +5,6 @@
 
 #include "base/text.h"
 #include "coord/exchange.h"
-#include "coord/quota.h"
 #include "spec/fork.h"
 
 #define METHODS "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
@@ -104,17 +103,24 @@ static unsigned count_of_fork(const Exchange *x) {
         return count;
 }
 
-/* Takes the places of its sessions, once. */
-static int reserve_fork(Exchange *x, Error *error) {
-        const char *owner = http_request_owner(x->request);
+static void on_places(QuotaPlaces *p, int result, Error *error, void *userdata) {
+        Exchange *x = userdata;
 
-        if (!owner || x->n_forking > 0 || !exchange_is_fork(x))
+        (void) p;
+        if (result < 0)
+                exchange_fail(x, error, result);
+        else
+                (void) send_or_fail(x);
+}
+
+/* Takes the places of its sessions, once. Returns 1 when that takes a while. */
+static int reserve_fork(Exchange *x, Error *error) {
+        if (quota_is_pending(x->places))
+                return 1;
+        if (x->places || !exchange_is_fork(x))
                 return 0;
-        if (!x->forking_owner)
-                x->forking_owner = strdup(owner);
-        if (!x->forking_owner)
-                return -ENOMEM;
-        return quota_reserve_fork(x->job.coord, owner, count_of_fork(x), &x->n_forking, error);
+        return quota_reserve(x->job.coord, http_request_owner(x->request), count_of_fork(x), on_places, x, &x->places,
+                error);
 }
 
 int exchange_send(Exchange *x, Error *error) {
@@ -132,8 +138,8 @@ int exchange_send(Exchange *x, Error *error) {
                 return 0;
         }
         r = reserve_fork(x, error);
-        if (r < 0)
-                return r;
+        if (r != 0)
+                return MIN(r, 0); /* on_places() comes back here */
         Worker *w = k->worker;
         r = outgoing_make(&o, c, x->request, w, error);
         if (r < 0)

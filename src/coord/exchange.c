@@ -6,7 +6,6 @@
 #include <strings.h>
 
 #include "base/text.h"
-#include "coord/quota.h"
 #include "coord/record.h"
 #include "coord/tunnel.h"
 
@@ -22,9 +21,8 @@ Exchange *exchange_free(Exchange *x) {
         x->timer = sd_event_source_disable_unref(x->timer);
         if (x->worker)
                 worker_wait_end(x->worker, &x->waiter);
-        quota_release_fork(x->job.coord, x->forking_owner, x->n_forking);
+        x->places = quota_release(x->places);
         job_done(&x->job);
-        free(x->forking_owner);
         free(x->body);
         free(x->answer);
         free(x);
@@ -224,7 +222,7 @@ static void learn(Exchange *x, unsigned status, const char *bytes, size_t length
         if (j && learn_session(c, x->worker, http_request_owner(x->request), j, &k) >= 0) {
                 _cleanup_free_ char *text = json_dumps(j, JSON_COMPACT);
                 if (text)
-                        (void) record_put(c, k, text, NULL, NULL);
+                        (void) record_put(c, k, text, NULL, NULL, NULL);
         }
         json_decref(j);
 }
@@ -244,7 +242,7 @@ static void learn_fork(Exchange *x, unsigned status, const char *bytes, size_t l
                         continue;
                 _cleanup_free_ char *text = json_dumps(item, JSON_COMPACT);
                 if (text)
-                        (void) record_put(c, k, text, NULL, NULL);
+                        (void) record_put(c, k, text, x->places, NULL, NULL);
         }
         json_decref(j);
 }

@@ -4,6 +4,7 @@
 #include "coord/coord.h"
 #include "coord/find.h"
 #include "coord/outgoing.h"
+#include "coord/quota.h"
 
 /* One request of a client on its way to a worker, and the answer on its way back. Both are passed on as they come, with
  * one small buffer each: who reads slowly holds up who writes. */
@@ -36,10 +37,9 @@ typedef struct Exchange {
         bool answer_whole; /* wanted as a whole */
         bool answer_waits; /* its head is there, but the client still sends */
         bool answer_begun, answer_held, answer_ended, answer_broken;
-        char *forking_owner; /* owned: who has @n_forking places for what the answer will tell of */
-        unsigned n_forking;
-        bool upgrading;  /* the client has asked for another protocol */
-        bool tunnelling; /* and gets it */
+        QuotaPlaces *places; /* for the sessions that the answer will tell of, or NULL */
+        bool upgrading;      /* the client has asked for another protocol */
+        bool tunnelling;     /* and gets it */
 } Exchange;
 
 Exchange *exchange_free(Exchange *x);

@@ -126,7 +126,7 @@ static void take_page(Fence *f, Worker *w, json_t *page) {
                 if (c->store->ops->is_shared) {
                         _cleanup_free_ char *text = json_dumps(item, JSON_COMPACT);
                         if (text)
-                                (void) record_put(c, k, text, NULL, NULL);
+                                (void) record_put(c, k, text, NULL, NULL, NULL);
                 }
         }
 }

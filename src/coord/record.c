@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "coord/create.h"
-#include "coord/quota.h"
 #include "spec/json.h"
 
 #define LOST_LIFE_USEC (24 * 3600 * USEC_PER_SEC)
@@ -81,14 +80,15 @@ static Recording *start(Coordinator *c, KnownSession *k, char *text, RecordDone 
         return r;
 }
 
-Recording *record_put(Coordinator *c, KnownSession *k, const char *json, RecordDone *done, void *userdata) {
+Recording *record_put(
+        Coordinator *c, KnownSession *k, const char *json, QuotaPlaces *places, RecordDone *done, void *userdata) {
         char *text = c->store->ops->is_shared ? compose(k, json) : NULL;
 
         if (!text)
                 return NULL; /* or out of memory: others will ask the worker */
         free(k->record);
         k->record = NULL;
-        quota_keep(c, k);
+        quota_keep(c, k, places);
         if (c->store->available)
                 return start(c, k, text, done, userdata);
         k->record = text;
@@ -121,7 +121,7 @@ void give_away(Coordinator *c, const char *session_id, const char *worker_id) {
                 quota_drop(c, k);
         }
         (void) snprintf(set, sizeof set, GIVEN_PREFIX "%s", worker_id);
-        (void) c->store->ops->add(c->store, set, session_id, LOST_LIFE_USEC, 0, NULL, NULL, NULL);
+        (void) store_add(c->store, set, session_id, LOST_LIFE_USEC);
         if (!c->store->ops->is_shared)
                 return;
         entry_name(session_id, name);
@@ -148,7 +148,7 @@ static int on_catch_up(sd_event_source *source, uint64_t usec, void *userdata) {
                         break;
                 }
                 create_catch_up(c, k);
-                quota_keep(c, k);
+                quota_keep(c, k, NULL);
                 if (k->record)
                         (void) start(c, k, take_ptr(k->record), NULL, NULL);
         }

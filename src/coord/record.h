@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
-#include "coord/coord.h"
+#include "coord/quota.h"
 
 /* What other coordinators are told of sessions, through the store: session:ID holds what the worker said of it, with
  * what only coordinators need ("owner", "token"), for as long as it lives. What the store misses while it is away
@@ -10,9 +10,10 @@
 typedef struct Recording Recording;
 typedef void RecordDone(void *userdata);
 
-/* @json: the worker's object. Returns a call that tells @done when it is written or cannot be for now, never from
+/* @json: the worker's object. @places: one of them is the session's, or NULL. Returns a call that tells @done when it is written or cannot be for now, never from
  * within this call; NULL when there is nothing to wait for. */
-Recording *record_put(Coordinator *c, KnownSession *k, const char *json, RecordDone *done, void *userdata);
+Recording *record_put(
+        Coordinator *c, KnownSession *k, const char *json, QuotaPlaces *places, RecordDone *done, void *userdata);
 /* Nobody waits for it any more; it is written all the same. */
 void recording_detach(Recording *r);
 void record_drop(Coordinator *c, const char *id);

@@ -221,16 +221,16 @@ static unsigned count_members(Memory *m, const char *prefix) {
         return n;
 }
 
-static int memory_add(Store *s, const char *set, const char *member, usec_t life, unsigned max, StoreDone *done,
-        void *userdata, StoreCall **ret) {
-        _cleanup_free_ char *name = member_name(set, member), *prefix = member_name(set, "");
-
-        if (!name || !prefix)
-                return -ENOMEM;
-        if (max > 0 && !item_find(&memory(s)->sets, name) && count_members(memory(s), prefix) >= max)
-                return answer(memory(s), -EDQUOT, NULL, done, userdata, ret);
-        int r = item_put(&memory(s)->sets, name, "", life);
-        return r < 0 ? r : answer(memory(s), 0, NULL, done, userdata, ret);
+/* How many of @m are not there yet? */
+static int count_new(Memory *m, const char *set, const StoreMembers *members, unsigned *ret) {
+        *ret = 0;
+        for (size_t i = 0; i < members->n_members; i++) {
+                _cleanup_free_ char *name = member_name(set, members->members[i]);
+                if (!name)
+                        return -ENOMEM;
+                *ret += !item_find(&m->sets, name);
+        }
+        return 0;
 }
 
 static int memory_remove(Store *s, const char *set, const char *member) {
@@ -240,6 +240,25 @@ static int memory_remove(Store *s, const char *set, const char *member) {
         if (i)
                 item_drop(&memory(s)->sets, i);
         return name ? 0 : -ENOMEM;
+}
+
+static int memory_add(
+        Store *s, const char *set, const StoreMembers *m, StoreDone *done, void *userdata, StoreCall **ret) {
+        _cleanup_free_ char *prefix = member_name(set, "");
+        unsigned added = 0;
+
+        int r = prefix ? count_new(memory(s), set, m, &added) : -ENOMEM;
+        if (r < 0)
+                return r;
+        if (m->max > 0 && added > 0 && count_members(memory(s), prefix) + added > m->max)
+                return answer(memory(s), -EDQUOT, NULL, done, userdata, ret);
+        if (m->instead)
+                r = memory_remove(s, set, m->instead);
+        for (size_t i = 0; i < m->n_members && r >= 0; i++) {
+                _cleanup_free_ char *name = member_name(set, m->members[i]);
+                r = name ? item_put(&memory(s)->sets, name, "", m->life) : -ENOMEM;
+        }
+        return r < 0 ? r : answer(memory(s), 0, NULL, done, userdata, ret);
 }
 
 static int memory_members(Store *s, const char *set, StoreDone *done, void *userdata, StoreCall **ret) {

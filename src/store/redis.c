@@ -26,9 +26,11 @@ static const char add_script[] =
         NOW
         "if redis.call('TYPE',KEYS[1]).ok~='zset' then redis.call('DEL',KEYS[1]) end "
         "redis.call('ZREMRANGEBYSCORE',KEYS[1],'-inf',now) "
-        "local max=tonumber(ARGV[3]) "
-        "if max>0 and not redis.call('ZSCORE',KEYS[1],ARGV[1]) and redis.call('ZCARD',KEYS[1])>=max then return 0 end "
-        "redis.call('ZADD',KEYS[1],now+ARGV[2],ARGV[1]) "
+        "local max=tonumber(ARGV[2]) local new=0 "
+        "for i=4,#ARGV do if not redis.call('ZSCORE',KEYS[1],ARGV[i]) then new=new+1 end end "
+        "if max>0 and new>0 and redis.call('ZCARD',KEYS[1])+new>max then return 0 end "
+        "if ARGV[3]~='' then redis.call('ZREM',KEYS[1],ARGV[3]) end "
+        "for i=4,#ARGV do redis.call('ZADD',KEYS[1],now+ARGV[1],ARGV[i]) end "
         "redis.call('PEXPIREAT',KEYS[1],string.format('%.0f',"
         "redis.call('ZREVRANGE',KEYS[1],0,0,'WITHSCORES')[2])) "
         "return 1";
@@ -151,13 +153,17 @@ static int redis_drop(Store *s, const char *name) {
         return ask(s, REDIS_PUT, ELEMENTSOF(argv), argv, NULL, NULL, NULL);
 }
 
-static int redis_add(Store *s, const char *set, const char *member, usec_t life, unsigned max, StoreDone *done,
-        void *userdata, StoreCall **ret) {
+static int redis_add(
+        Store *s, const char *set, const StoreMembers *m, StoreDone *done, void *userdata, StoreCall **ret) {
         char number[NUMBER_MAX], most[NUMBER_MAX];
-        const char *const argv[] = { "EVAL", add_script, "1", set, member, milliseconds(life, number), most };
+        const char *argv[7 + STORE_MEMBERS_MAX] = { "EVAL", add_script, "1", set, milliseconds(m->life, number), most,
+                m->instead ? m->instead : "" };
 
-        (void) snprintf(most, sizeof most, "%u", max);
-        return ask(s, REDIS_ADD, ELEMENTSOF(argv), argv, done, userdata, ret);
+        assert(m->n_members > 0 && m->n_members <= STORE_MEMBERS_MAX);
+        assert(m->max == 0 || !m->instead);
+        (void) snprintf(most, sizeof most, "%u", m->max);
+        memcpy(argv + 7, m->members, m->n_members * sizeof *argv);
+        return ask(s, REDIS_ADD, 7 + m->n_members, argv, done, userdata, ret);
 }
 
 static int redis_remove(Store *s, const char *set, const char *member) {

@@ -21,6 +21,17 @@ typedef struct StoreReply {
         size_t n_members;
 } StoreReply;
 
+/* Members for a set. */
+typedef struct StoreMembers {
+        const char *const *members;
+        size_t n_members;    /* all are added, or none; at most STORE_MEMBERS_MAX */
+        const char *instead; /* one that leaves the set in the same step, or NULL */
+        usec_t life;
+        unsigned max; /* -EDQUOT when there would be more than that; 0: no limit, as with @instead */
+} StoreMembers;
+
+#define STORE_MEMBERS_MAX 64U
+
 /* Called once, never from within the call that started it. The call is over, it need not be freed any more. */
 typedef void StoreDone(const StoreReply *reply, void *userdata);
 
@@ -37,9 +48,8 @@ typedef struct StoreOps {
         int (*swap)(Store *s, const char *name, const char *expected, const char *text, usec_t life, StoreDone *done,
                 void *userdata, StoreCall **ret);
         int (*drop)(Store *s, const char *name);
-        /* Sets: members have lives of their own. @max: -EDQUOT when the set has as many already; 0: no limit. */
-        int (*add)(Store *s, const char *set, const char *member, usec_t life, unsigned max, StoreDone *done,
-                void *userdata, StoreCall **ret);
+        /* Sets: members have lives of their own. */
+        int (*add)(Store *s, const char *set, const StoreMembers *m, StoreDone *done, void *userdata, StoreCall **ret);
         int (*remove)(Store *s, const char *set, const char *member);
         int (*members)(Store *s, const char *set, StoreDone *done, void *userdata, StoreCall **ret);
 
@@ -61,6 +71,11 @@ static inline Store *store_free(Store *s) {
         return s ? s->ops->free(s) : NULL;
 }
 DEFINE_CLEANUP(Store, store_free);
+
+/* One member, without a limit, and nobody waits for it. */
+static inline int store_add(Store *s, const char *set, const char *member, usec_t life) {
+        return s->ops->add(s, set, &(StoreMembers){ &member, 1, NULL, life, 0 }, NULL, NULL, NULL);
+}
 
 #define STORE_NAME_MAX 512U
 #define STORE_TEXT_MAX (64U * 1024U)

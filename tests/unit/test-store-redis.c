@@ -70,7 +70,7 @@ static Answer swap(RedisFixture *f, const char *name, const char *expected, cons
 static Answer add(RedisFixture *f, const char *set, const char *member, usec_t life, unsigned max) {
         Answer a = { 0 };
 
-        assert_int_equal(f->store->ops->add(f->store, set, member, life, max, on_answer, &a, NULL), 0);
+        assert_int_equal(f->store->ops->add(f->store, set, &(StoreMembers){ &member, 1, NULL, life, max }, on_answer, &a, NULL), 0);
         wait_for(f, &a);
         return a;
 }
@@ -162,6 +162,32 @@ static void test_sets_have_members_with_lives(void **state) {
         assert_int_equal(a.n_members, 1);
         assert_string_equal(a.members[0], "two");
         cli(f, "TTL s", "60");
+}
+
+static Answer add_all(RedisFixture *f, const char *set, const StoreMembers *m) {
+        Answer a = { 0 };
+
+        assert_int_equal(f->store->ops->add(f->store, set, m, on_answer, &a, NULL), 0);
+        wait_for(f, &a);
+        return a;
+}
+
+static void test_members_are_added_all_or_none(void **state) {
+        static const char *const three[] = { "one", "two", "three" }, *const last[] = { "four" };
+        RedisFixture *f = *state;
+
+        start(f);
+        assert_int_equal(add(f, "s", "one", LONG_USEC, 3).result, 0);
+        assert_int_equal(add(f, "s", "zero", LONG_USEC, 3).result, 0);
+        assert_int_equal(add_all(f, "s", &(StoreMembers){ three, 3, NULL, LONG_USEC, 3 }).result, -EDQUOT);
+        assert_int_equal(members(f, "s").n_members, 2);
+        assert_int_equal(add_all(f, "s", &(StoreMembers){ three, 3, NULL, LONG_USEC, 4 }).result, 0);
+        assert_int_equal(members(f, "s").n_members, 4);
+        /* one goes, another comes: there are never more, or less */
+        assert_int_equal(add_all(f, "s", &(StoreMembers){ last, 1, "two", LONG_USEC, 0 }).result, 0);
+        cli(f, "ZSCORE s two", "");
+        cli(f, "ZCARD s", "4");
+        assert_int_equal(add(f, "s", "five", LONG_USEC, 4).result, -EDQUOT);
 }
 
 /* Many calls go out before the first is answered, and are answered in order. */
@@ -584,11 +610,12 @@ static void test_answer_in_pieces_and_its_end(void **state) {
 static void test_answers_of_another_shape(void **state) {
         RedisFixture *f = *state;
         Answer a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
+        const char *member = "y";
 
         fake_ready(f);
         assert_int_equal(f->store->ops->get(f->store, "x", on_answer, &a, NULL), 0);
         assert_int_equal(f->store->ops->swap(f->store, "x", NULL, "y", 1, on_answer, &b, NULL), 0);
-        assert_int_equal(f->store->ops->add(f->store, "x", "y", 1, 0, on_answer, &c, NULL), 0);
+        assert_int_equal(f->store->ops->add(f->store, "x", &(StoreMembers){ &member, 1, NULL, 1, 0 }, on_answer, &c, NULL), 0);
         assert_int_equal(f->store->ops->members(f->store, "x", on_answer, &d, NULL), 0);
         redis_fixture_fake_say(f, "*0\r\n:7\r\n$1\r\nx\r\n*3\r\n:1\r\n$-1\r\n$2\r\nok\r\n");
         wait_for(f, &d);
@@ -608,6 +635,7 @@ int main(void) {
                 TEST(test_text_has_its_life),
                 TEST(test_swap_is_of_what_was_seen),
                 TEST(test_sets_have_members_with_lives),
+                TEST(test_members_are_added_all_or_none),
                 TEST(test_calls_are_pipelined),
                 TEST(test_given_up_call_is_not_told),
                 TEST(test_wrong_type_reads_as_garbage_and_is_replaced),

@@ -4,6 +4,7 @@ import concurrent.futures
 import hashlib
 import time
 
+from . import fake
 from .driver import case, check, until
 from .redis import Redis, connected
 
@@ -110,7 +111,10 @@ def together(lab):
         answers = list(pool.map(lambda i: (a, b)[i % 2].request("POST", "/v1/sessions", None, by("one")), range(16)))
     made = [x.json()["session_id"] for x in answers if x.status == 201]
     check(len(made) == 6 and all(x.status in (201, 429) for x in answers), f"{[x.status for x in answers]}")
-    check(int(redis.cli("ZCARD", "owner:one")) == 6, "other places are left: " + redis.cli("ZRANGE", "owner:one", "0", "-1"))
+    until(5, lambda: set(redis.cli("ZRANGE", "owner:one", "0", "-1").split()) == set(made), "only they have places")
+    # what a worker made before Redis had answered is taken back
+    until(5, lambda: {s for w in workers for s in w.sessions} == set(made), "there are no more sessions")
+    check(redis.cli("KEYS", "session:*").count("session:") == 6, "there are more records")
     for session in made[:2]:
         check(a.request("DELETE", f"/v1/sessions/{session}", headers=by("one")).status == 204, "no delete")
     until(3, lambda: int(redis.cli("ZCARD", "owner:one")) == 4, "the places are free")
@@ -125,3 +129,72 @@ def together(lab):
     redis.kill()
     until(3, lambda: a.health()["status"] != "healthy", "degraded")
     check(a.request("GET", f"/v1/sessions/{made[2]}", headers=by("one")).status == 200, "not served")
+
+
+@case("sessions of a key: forks at coordinators of one Redis count together")
+def forks_together(lab):
+    redis = Redis(lab).start()
+    workers = [lab.worker(f"w{i}") for i in range(2)]
+    settings = "[Auth]\n" + keys("one") + "MaxSessionsPerKey=9\n" + redis.settings
+    a, b = (lab.coordinator(workers, settings) for _ in range(2))
+    for c in a, b:
+        until(5, lambda c=c: connected(c), "it reaches Redis")
+    path = "/v1/sessions/" + a.request("POST", "/v1/sessions", None, by("one")).json()["session_id"] + "/fork"
+
+    def there():
+        return sum(len(w.sessions) for w in workers)
+
+    with concurrent.futures.ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda i: (a, b)[i % 2].request("POST", path, {"count": 3}, by("one")), range(12)))
+    check(sorted(x.status for x in answers) == [201] * 2 + [429] * 10, f"{[x.status for x in answers]}")
+    check(there() == 7, f"{there()} sessions")
+    # b knows of none but its own forks: Redis counts
+    refused = [c.request("POST", path, {"count": 3}, by("one")) for c in (a, b)]
+    check(all(x.status == 429 and x.json()["field"] == "count" for x in refused), f"{refused}")
+    check(b.request("POST", path, {"count": 2}, by("one")).status == 201, "there is place for two")
+    check(b.request("POST", "/v1/sessions", None, by("one")).status == 429, "a create after them")
+    ids = {s for w in workers for s in w.sessions}
+    until(5, lambda: set(redis.cli("ZRANGE", "owner:one", "0", "-1").split()) == ids, "only they have places")
+    # places of a fork that comes to nothing are free again
+    for s in list(ids)[:4]:
+        a.request("DELETE", f"/v1/sessions/{s}", headers=by("one"))
+    path = "/v1/sessions/" + next(s for w in workers for s in w.sessions) + "/fork"
+    for w in workers:
+        w.faults[("POST", path)] = fake.die
+    check(a.request("POST", path, {"count": 4}, by("one")).status >= 500, "it is made all the same")
+    until(5, lambda: int(redis.cli("ZCARD", "owner:one")) == 5, "a place is left behind")
+    # without Redis, what a coordinator knows counts
+    redis.kill()
+    until(3, lambda: a.health()["status"] != "healthy" and b.health()["status"] != "healthy", "degraded")
+    for w in workers:
+        w.faults.clear()
+    check(a.request("POST", path, {"count": 9}, by("one")).status == 429, "without Redis nothing is counted")
+    check(a.request("POST", path, {"count": 1}, by("one")).status == 201, "without Redis nothing is made")
+
+
+@case("sessions of a key: a slow Redis that refuses late leaves nothing behind")
+def refused_late(lab):
+    redis = Redis(lab).start()
+    workers = [lab.worker(f"w{i}") for i in range(2)]
+    settings = "[Auth]\n" + keys("one") + "MaxSessionsPerKey=4\n" + redis.settings + "Deadline=10s\n"
+    a, b = (lab.coordinator(workers, settings) for _ in range(2))
+    for c in a, b:
+        until(5, lambda c=c: connected(c), "it reaches Redis")
+    made = {a.request("POST", "/v1/sessions", None, by("one")).json()["session_id"] for _ in range(4)}
+    redis.pause(True)
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        answers = pool.map(lambda body: b.request("POST", "/v1/sessions", body, by("one")), (None, {"key": "k"}))
+        until(5, lambda: sum(len(w.sessions) for w in workers) > 4, "the worker is asked at once")
+        redis.pause(False)
+        answers = list(answers)
+    check(all(x.status == 429 for x in answers), f"{answers}")
+    until(5, lambda: {s for w in workers for s in w.sessions} == made, "what was made is taken back")
+    until(5, lambda: set(redis.cli("ZRANGE", "owner:one", "0", "-1").split()) == made, "no place is left")
+    until(5, lambda: redis.cli("KEYS", "key:*") == "", "nothing is left under the key")
+    check(redis.cli("KEYS", "session:*").count("session:") == 4, "a record is left")
+    # for a while the store is asked first, and no worker at all
+    n = sum(len(w.requests) for w in workers)
+    check(b.request("POST", "/v1/sessions", None, by("one")).status == 429, "one too many")
+    check(sum(len(w.requests) for w in workers) == n, "a worker was asked")
+    check(a.request("DELETE", f"/v1/sessions/{made.pop()}", headers=by("one")).status == 204, "no delete")
+    check(b.request("POST", "/v1/sessions", None, by("one")).status == 201, "the place is not free again")
