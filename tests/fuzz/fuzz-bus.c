@@ -87,7 +87,7 @@ static Session *make_session(void) {
 
         must(session_create(worker.sessions, &spec, NULL, on_created, &s, &s, &attached, &creation, &error) >= 0);
         while (!s)
-                must(sd_event_run(worker.event, USEC_PER_SEC) > 0);
+                must(sd_event_run(worker.event, 60 * USEC_PER_SEC) > 0);
         return s;
 }
 
