@@ -53,6 +53,18 @@ cp /lab/conf.was "$conf"
 systemctl reload "$worker" || fail "reload"
 load_ends "reloads"
 
+step "a stop in the middle of a reload is a stop"
+sandboxctl -q worker add brief || fail "another worker"
+for n in 1 2 3 4 5 6; do
+    systemctl reload --no-block sandboxd@brief
+    sleep 0.0$n
+    systemctl stop sandboxd@brief.service 2>/dev/null
+    expect "inactive success" "$(systemctl show -P ActiveState sandboxd@brief) $(systemctl show -P Result sandboxd@brief)" "stop $n"
+    systemctl start sandboxd@brief || fail "start"
+done
+sandboxctl -q worker remove brief --purge || fail "remove"
+expect "" "$(find /run/sandboxd -name '.*keys*')" "halves of copies"
+
 step "no journal"
 load
 systemctl stop systemd-journald.socket systemd-journald-dev-log.socket systemd-journald-audit.socket systemd-journald 2>/dev/null
