@@ -3,6 +3,7 @@
 
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 #include "coord/fleet-internal.h"
 
@@ -266,8 +267,15 @@ Worker *fleet_next(Worker *w) {
 
 /* --- time --- */
 
+/* Whoever knew of it says that it ended, and its socket has been taken away too, which no restart does: it was stopped for
+ * good, or removed. */
+static bool has_left(const Worker *w) {
+        return w->sources == 0 && strncmp(w->url, "unix:", 5) == 0 && access(w->url + 5, F_OK) < 0 && errno == ENOENT;
+}
+
 static bool is_over(const Worker *w, usec_t now) {
-        return w->live.state == LIVENESS_DOWN && now >= w->live.down_since + w->fleet->settings.give_up;
+        return w->live.state == LIVENESS_DOWN &&
+               (now >= w->live.down_since + w->fleet->settings.give_up || has_left(w));
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {

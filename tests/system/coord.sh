@@ -42,8 +42,17 @@ expect "healthy 10" "$(coord get /health | jq -r '"\(.status) \(.pool_size)"')"
 expect unix:/run/sandboxd/worker2.sock "$(coord get /v1/workers | jq -r '.workers[] | select(.worker_id == "worker2").url')"
 sandboxctl -q worker add worker3 || fail "worker add"
 until_true 10 is_at worker3 healthy || fail "worker3 is not found"
+id=
+until [ -n "$id" ] && [ "$(coord get "/v1/sessions/$id" | jq -r .worker_id)" = worker3 ]; do id=$(coord create); done
 sandboxctl -q worker remove worker3 --purge || fail "worker remove"
+# it is not waited for: what it had is gone, and nothing is missing
 within 3000 "a removed worker is out" eval '! is_at worker3 healthy'
+within 4000 "and its sessions with it" eval '[ "$(curl -sS -o /lab/answer -w "%{http_code}" "$coordinator/v1/sessions/$id")" = 410 ]'
+expect "lost" "$(jq -r .reason /lab/answer)" "the reason"
+expect healthy "$(coord health status)" "without a removed worker"
+for id in $(coord get '/v1/sessions?limit=1000' | jq -r '.sessions[].session_id'); do
+    curl -sS -f -X DELETE "$coordinator/v1/sessions/$id" || fail "delete"
+done
 expect "$pid" "$(main_pid sandbox-coord)" "the coordinator's process"
 
 step "everything of the API"
@@ -184,6 +193,16 @@ connections=$(ss -Htn state established '( sport = :8000 )' | wc -l)
 for _ in 1 2 3 4 5 6 7 8; do tls -o /dev/null "$front/health"; done
 [ "$(ss -Htn state established '( sport = :8000 )' | wc -l)" -le $((connections + 1)) ] || fail "connections are not kept"
 systemctl stop nginx
+
+step "a stop in the middle of a reload is a stop"
+for n in 1 2 3 4 5 6 7 8; do
+    systemctl reload --no-block sandbox-coord
+    sleep 0.0$n
+    systemctl stop sandbox-coord.service 2>/dev/null
+    expect "inactive success" "$(systemctl show -P ActiveState sandbox-coord) $(systemctl show -P Result sandbox-coord)" "stop $n"
+    systemctl start sandbox-coord || fail "start"
+done
+expect "" "$(find /run/sandboxd -name '.*keys*')" "halves of copies"
 
 step "and nothing has gone wrong"
 expect "" "$(journalctl -q -b -o cat -p crit -u sandbox-coord)"
