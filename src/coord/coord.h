@@ -37,6 +37,7 @@ typedef struct Coordinator {
         Sessions *sessions;
         Store *store;
         struct Revocations *revocations;
+        unsigned n_resyncs; /* workers that are asked what they hold since the store came back */
         RateLimiter *rates;
         struct Discover *discover;
         struct CoordBus *bus; /* NULL until it is ready */

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "coord/ask.h"
 #include "coord/create.h"
 #include "coord/record.h"
 #include "coord/revoke.h"
@@ -106,13 +107,45 @@ void create_unpin(Create *x, Worker *w, unsigned status) {
                 create_claim(x);
 }
 
+/* Nobody has the session that the entry names any more: what is known here counts, else a new one is made. */
+static void on_asked(Ask *a, int result, const char *reason, void *userdata) {
+        Create *x = userdata;
+        Worker *w = fleet_find(x->job.coord->fleet, x->asked_worker);
+
+        (void) reason;
+        x->ask = ask_free(a);
+        if (result == -ENOENT || result == -EOWNERDEAD)
+                create_claim(x);
+        else if (w && worker_is_reachable(w))
+                pin(x, w);
+        else
+                fail_lost(x, x->asked_worker);
+}
+
+/* A store may lose what was written last, so an entry can be older than what is known here. */
+static bool doubt_entry(Create *x, const char *session, const Worker *w) {
+        Coordinator *c = x->job.coord;
+        KnownSession *named = sessions_find(c->sessions, session),
+                     *own = sessions_find_key(c->sessions, x->owner, x->key);
+
+        if (named && named->lost) {
+                create_claim(x);
+                return true;
+        }
+        if (!own || own == named || own->lost || !own->worker || !worker_is_reachable(own->worker))
+                return false;
+        (void) snprintf(x->asked_worker, sizeof x->asked_worker, "%s", w->id);
+        return ask_workers(c, session, x->request, on_asked, x, &x->ask) == 0;
+}
+
 static void use_entry(Create *x, const char *text) {
         char session[SESSION_ID_MAX + 1], worker[ID_MAX + 1];
         Coordinator *c = x->job.coord;
         int end = 0;
 
-        if (strncmp(text, "claim ", 6) == 0) {
-                retry(x); /* another request is at it */
+        /* another request is at it, or what the store may have lost is not known yet */
+        if (strncmp(text, "claim ", 6) == 0 || c->n_resyncs > 0) {
+                retry(x);
                 return;
         }
         x->held = strdup(text);
@@ -126,9 +159,10 @@ static void use_entry(Create *x, const char *text) {
                 return;
         }
         Worker *w = fleet_find(c->fleet, worker);
-        if (w && worker_is_reachable(w))
-                pin(x, w);
-        else if (w ? w->given_up : clock_monotonic() > c->started + c->config->give_up) {
+        if (w && worker_is_reachable(w)) {
+                if (!doubt_entry(x, session, w))
+                        pin(x, w);
+        } else if (w ? w->given_up : clock_monotonic() > c->started + c->config->give_up) {
                 /* its session is nobody's any more, and must not be served when the worker comes back */
                 give_away(c, session, worker);
                 create_claim(x);
@@ -158,11 +192,8 @@ static void on_claimed(const StoreReply *reply, void *userdata) {
         x->store_call = NULL;
         switch (reply->result) {
         case 0:
-                x->claimed = true;
-                if (x->held)
-                        create_try(x); /* what was there is settled */
-                else
-                        use_own_knowledge(x);
+                x->claimed = true; /* what was there is settled */
+                use_own_knowledge(x);
                 return;
         case -EEXIST:
                 forget_entry(x);

@@ -26,6 +26,7 @@ static Create *create_free(Create *x) {
         create_release(x);
         x->places = quota_release(x->places);
         x->spread = spread_free(x->spread);
+        x->ask = ask_free(x->ask);
         job_done(&x->job);
         json_decref(x->spec);
         free(x->owner);

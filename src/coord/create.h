@@ -48,6 +48,8 @@ typedef struct Create {
 
         /* create-key.c */
         StoreCall *store_call;
+        struct Ask *ask;
+        char asked_worker[ID_MAX + 1]; /* which should have the session that is asked for */
         struct Recording *recording;
         char claim_id[UUID_TEXT_MAX];
         bool claimed; /* what is under the key is our @claim */

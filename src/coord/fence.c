@@ -25,6 +25,7 @@ typedef struct Fence {
         char *body;    /* owned */
         char target[128];
         unsigned n_found;
+        bool resync; /* it is not new: the store is */
 } Fence;
 
 static Fence *fence_free(Fence *f) {
@@ -33,6 +34,7 @@ static Fence *fence_free(Fence *f) {
         if (f->store_call)
                 (void) f->job.coord->store->ops->cancel(f->store_call);
         f->call = call_free(f->call);
+        f->job.coord->n_resyncs -= f->resync;
         job_done(&f->job);
         json_decref(f->given);
         free(f->body);
@@ -233,7 +235,7 @@ static void on_given(const StoreReply *reply, void *userdata) {
                 begin_list(f);
 }
 
-void fence_worker(Coordinator *c, Worker *w) {
+static void begin(Coordinator *c, Worker *w, bool resync) {
         char set[sizeof GIVEN_PREFIX + ID_MAX];
         Fence *f;
 
@@ -244,8 +246,21 @@ void fence_worker(Coordinator *c, Worker *w) {
         job_begin(c, &f->job, end_job);
         memcpy(f->worker_id, w->id, sizeof f->worker_id);
         memcpy(f->token, w->token, sizeof f->token);
-        fleet_set_fencing(w, true);
+        f->resync = resync;
+        c->n_resyncs += resync;
         (void) snprintf(set, sizeof set, GIVEN_PREFIX "%s", w->id);
         if (!c->store->available || c->store->ops->members(c->store, set, on_given, f, &f->store_call) < 0)
                 begin_list(f);
+}
+
+void fence_worker(Coordinator *c, Worker *w) {
+        begin(c, w, false);
+        if (w->fence)
+                fleet_set_fencing(w, true);
+}
+
+void fence_all(Coordinator *c) {
+        for (Worker *w = fleet_first(c->fleet); w; w = fleet_next(w))
+                if (worker_is_reachable(w) && !w->fence)
+                        begin(c, w, true);
 }

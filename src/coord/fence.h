@@ -8,3 +8,7 @@
  * asked what it holds. */
 
 void fence_worker(Coordinator *c, Worker *w);
+
+/* The store has come back, maybe without what was written last: all workers are told and asked the same, and used
+ * meanwhile. */
+void fence_all(Coordinator *c);

@@ -115,7 +115,11 @@ void record_drop(Coordinator *c, const char *id) {
 void give_away(Coordinator *c, const char *session_id, const char *worker_id) {
         KnownSession *k = sessions_find(c->sessions, session_id);
         char name[NAME_MAX_], set[sizeof GIVEN_PREFIX + ID_MAX], *text;
+        Worker *w = fleet_find(c->fleet, worker_id);
 
+        /* a store may lose what was written last: then this coordinator remembers it */
+        if (!k && w)
+                (void) sessions_put(c->sessions, session_id, w, NULL, NULL, clock_realtime() + LOST_LIFE_USEC, &k);
         if (k) {
                 sessions_set_lost(k);
                 quota_drop(c, k);

@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "coord/coord.h"
+#include "coord/fence.h"
 #include "coord/record.h"
 #include "log/log.h"
 #include "store/redis.h"
@@ -59,6 +60,7 @@ static void on_store(Store *s, bool available, const char *reason, void *userdat
         if (available) {
                 log_event(LOG_INFO, &MESSAGE_STORE_UP, NULL, "Redis is there.");
                 records_catch_up(c);
+                fence_all(c);
                 if (c->store_source)
                         (void) sd_event_source_set_time_relative(c->store_source, 0);
         } else {

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The coordinator, its Redis, and both of them end while they are used."""
+import concurrent.futures
 import http.client
+import itertools
+import socket
 import threading
 import time
 
@@ -117,3 +120,121 @@ def old_dump(lab):
         check(listed == set(new), f"the list: {len(listed)} sessions")
     again = other.create({"key": "old-0"})
     check(again not in old, "a session that ended is given out again")
+
+
+class Address:
+    """What a fail-over moves: one address, behind it one server and then another. Connections to the former are cut."""
+
+    def __init__(self, lab, port):
+        self.target = port
+        self.open = set()
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=100)
+        self.port = self.listener.getsockname()[1]
+        lab.cleanup.append(self.close)
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def accept(self):
+        while True:
+            try:
+                client, _ = self.listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.create_connection(("127.0.0.1", self.target), 5)
+            except OSError:
+                client.close()
+                continue
+            server.settimeout(None)
+            self.open |= {client, server}
+            for pair in (client, server), (server, client):
+                threading.Thread(target=self.move, args=pair, daemon=True).start()
+
+    def move(self, source, to):
+        try:
+            while data := source.recv(65536):
+                to.sendall(data)
+        except OSError:
+            pass
+        self.cut({source, to})
+
+    def cut(self, sockets):
+        for s in sockets:
+            try:
+                s.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
+
+    def switch(self, port):
+        self.target = port
+        self.cut(self.open)
+        self.open = set()
+
+    def close(self):
+        self.listener.close()
+        self.cut(self.open)
+
+
+@case("outages: a fail-over to a replica that lost the last writes: nobody has a key twice, no command goes astray")
+def fail_over(lab):
+    first = Redis(lab).start()
+    replica = Redis(lab, "--replicaof", "127.0.0.1", str(first.port)).start()
+    until(10, lambda: "master_link_status:up" in replica.cli("INFO", "replication"), "the replica follows")
+    front = Address(lab, first.port)
+    settings = f"[Redis]\nHost=127.0.0.1\nPort={front.port}\n[Coordinator]\nGiveUp=1s\nHealthInterval=200ms\n"
+    workers = [lab.worker(f"w{i}") for i in range(3)]
+    a, b = [lab.coordinator(workers, settings) for _ in range(2)]
+    for c in a, b:
+        until(5, lambda c=c: connected(c), "the coordinator reaches Redis")
+    sessions = {f"old-{i}": a.create({"key": f"old-{i}"}) for i in range(15)}
+    until(5, lambda: all(replica.get(f"session:{s}") for s in sessions.values()), "the replica has them")
+
+    # from here on the first one alone is written to
+    check(replica.cli("REPLICAOF", "NO", "ONE") == "OK", "REPLICAOF NO ONE")
+    gone = [sessions.pop(f"old-{i}") for i in range(4)]
+    for session in gone:
+        check(b.request("DELETE", f"/v1/sessions/{session}").status == 204, "delete")
+    for i in range(15):
+        sessions[f"new-{i}"] = b.create({"key": f"new-{i}"})
+    former = next(w for w in workers if sessions["old-9"] in w.sessions)
+    given = {key: s for key, s in sessions.items() if s in former.sessions}
+    former.stop()
+    until(8, lambda: a.request("POST", "/v1/sessions", {"key": "old-9"}).status == 201, "another under the key")
+    for key in given:
+        answer = until(8, lambda k=key: (x := b.request("POST", "/v1/sessions", {"key": k})).status < 300 and x, key)
+        sessions[key] = answer.json()["session_id"]
+        check(sessions[key] != given[key], f"{key} is still the one of a worker that was given up")
+
+    first.kill()
+    front.switch(replica.port)
+    former.start()
+    c = lab.coordinator(workers, settings)  # knows only what the replica says
+    for k in a, b, c:
+        until(8, lambda k=k: connected(k), "healthy after the fail-over")
+        until(8, lambda k=k: k.status_of(former.name) == "healthy", "the worker that was given up is back")
+    until(8, lambda: not set(given.values()) & set(former.sessions), "what was given away is still there")
+    for key, session in sessions.items():
+        for k in a, b, c:
+            answer = k.request("POST", "/v1/sessions", {"key": key})
+            check(answer.status == 200 and answer.json()["session_id"] == session, f"{key}: {answer}, not {session}")
+        held = [w.name for w in workers for s in w.sessions.values() if s["key"] == key]
+        check(len(held) == 1, f"{key} is at {held}")
+    for session in gone + list(given.values()):
+        for k in a, b, c:
+            status = k.request("GET", f"/v1/sessions/{session}").status
+            check(status in (404, 410), f"a session that ended, or was given away, answers {status}")
+
+    holder = {s: w.name for w in workers for s in w.sessions}
+    targets = itertools.cycle(itertools.product((a, b, c), sessions.values()))
+    end = time.monotonic() + 8
+
+    def execute(target):
+        if time.monotonic() > end:
+            return None
+        k, session = target
+        answer = k.request("POST", f"/v1/sessions/{session}/exec", {"command": "true"})
+        return answer.status == 200 and answer.json()["worker"] == holder[session]
+
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        done = [x for x in pool.map(execute, itertools.islice(targets, 10000)) if x is not None]
+    check(all(done) and len(done) > 100, f"{done.count(False)} of {len(done)} commands went astray")
+    print(f"  {len(given)} keys were given away in what the replica lost; {len(done)} commands, none astray")
