@@ -6,9 +6,12 @@
 #include "log/log.h"
 
 static void on_changed(Images *images, void *userdata) {
+        Manager *m = userdata;
+
         (void) images;
-        manager_configure_pools(userdata); /* a name may mean another folder now */
-        manager_update_status(userdata);
+        backend_forget(m->backend);
+        manager_configure_pools(m); /* a name may mean another folder now */
+        manager_update_status(m);
 }
 
 int manager_open_images(Manager *m) {

@@ -107,6 +107,8 @@ void http_metrics(HttpRequest *r, void *userdata) {
                 (unsigned long long) (value))
         METRIC("gauge", "pool_size", "Sandboxes that the pool keeps ready.", pool_sum_target(api->pool));
         METRIC("gauge", "pool_ready", "Sandboxes that are ready now.", pool_sum_ready(api->pool));
+        METRIC("gauge", "blanks", "Sandboxes that are made ahead of requests that no pool can serve.",
+                api->backend->n_blanks);
         METRIC("gauge", "sessions", "Sessions that live now.", session_count(api->sessions));
         METRIC("gauge", "sessions_max", "Most sessions at once.", session_max(api->sessions));
         METRIC("counter", "sessions_created_total", "Sessions created.", api->n_created);

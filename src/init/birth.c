@@ -91,8 +91,7 @@ static int step_devices(Birth *b) {
 /* What can be written: one file system in memory for all of it, so that one limit holds for the sum. Beside it, out of
  * sight, lie the covers for /proc: of this sandbox too, or locks on them would be seen by its neighbours. */
 static int step_data(Birth *b) {
-        /* files that fill the memory limit cannot be removed any more: every command, rm(1) too, would be killed */
-        uint64_t bytes = b->flags & ZYGOTE_NO_CGROUP ? b->limits.disk : MIN(b->limits.disk, b->limits.memory / 8 * 7);
+        uint64_t bytes = limits_files(&b->limits, !(b->flags & ZYGOTE_NO_CGROUP));
         uid_t owner = NAMESPACE_SANDBOX_ID + b->identity;
         char options[96];
         int r;
@@ -190,18 +189,22 @@ int birth_limit_all(void) {
         return r;
 }
 
+int birth_limit(const Limits *l, uint32_t flags) {
+        int r = limit(RLIMIT_NPROC, (uint64_t) l->pids + 1, (uint64_t) l->pids + 1);
+
+        if (r == 0)
+                r = limit(RLIMIT_FSIZE, l->disk, l->disk);
+        if (r == 0 && (flags & ZYGOTE_NO_CGROUP))
+                r = limit(RLIMIT_DATA, l->memory, l->memory);
+        return r;
+}
+
 /* Those that differ from one sandbox to the next, or from the zygote, which is to be killed last. By the number, here
  * and below, since what is looked up in /proc stays in memory: a link to it would be one thing more. */
 static int step_limits(Birth *b) {
-        int r = limit(RLIMIT_NPROC, (uint64_t) b->limits.pids + 1, (uint64_t) b->limits.pids + 1);
+        int r = b->flags & ZYGOTE_BLANK ? 0 : birth_limit(&b->limits, b->flags);
 
-        if (r == 0)
-                r = limit(RLIMIT_FSIZE, b->limits.disk, b->limits.disk);
-        if (r == 0 && (b->flags & ZYGOTE_NO_CGROUP))
-                r = limit(RLIMIT_DATA, b->limits.memory, b->limits.memory);
-        if (r == 0)
-                r = file_write(AT_FDCWD, "/proc/1/oom_score_adj", OOM_SCORE_ADJUST);
-        return r;
+        return r < 0 ? r : file_write(AT_FDCWD, "/proc/1/oom_score_adj", OOM_SCORE_ADJUST);
 }
 
 /* An id of the host that no other sandbox has. Capabilities are kept until the maps are written. */
@@ -301,5 +304,5 @@ void birth_run(Birth *b) {
                         _exit(EXIT_FAILURE);
                 }
         }
-        init_run();
+        init_run(b->flags);
 }

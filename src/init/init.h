@@ -39,6 +39,8 @@ extern const char *const *readonly_paths;
 /* Resource limits that are the same in all sandboxes, which inherit them from the zygote: the filter keeps one of them
  * from being changed. Returns 0 or -errno. */
 int birth_limit_all(void);
+/* Those of one sandbox; @flags: ZYGOTE_NO_CGROUP. Only ever lowered. Returns 0 or -errno. */
+int birth_limit(const Limits *l, uint32_t flags);
 
 /* What a new sandbox is told; lives on the zygote's stack. */
 typedef struct Birth {
@@ -54,8 +56,9 @@ typedef struct Birth {
  * process 1. Tells the worker what failed and ends, otherwise never returns. */
 _noreturn_ void birth_run(Birth *b);
 
-/* Process 1: starts and reaps commands until its control socket is shut down. */
-_noreturn_ void init_run(void);
+/* Process 1: starts and reaps commands until its control socket is shut down. @flags: of the request that it was made
+ * for; that of a blank begins with the limits of its tenant. */
+_noreturn_ void init_run(uint32_t flags);
 
 /* Seccomp: the allow list with tests of arguments, which still has what the zygote needs itself, and the lock that
  * takes that away, and all groups that are not in @calls. Both return 0 or -errno. */

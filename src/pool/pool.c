@@ -152,7 +152,9 @@ static int start_member(Pool *p) {
         if (!m)
                 return -ENOMEM;
         *m = (Member){ .pool = p };
-        int r = backend_start(p->backend, &p->settings.spec, on_member, m, &m->sandbox);
+        SandboxSpec spec = p->settings.spec;
+        spec.ahead = true;
+        int r = backend_start(p->backend, &spec, on_member, m, &m->sandbox);
         if (r < 0)
                 return r;
         TAILQ_INSERT_TAIL(&p->starting, m, entry);

@@ -39,6 +39,9 @@ typedef struct BackendOps {
         /* Stops all processes of it where they are, or lets them go on. */
         void (*freeze)(Backend *b, const Sandbox *s, bool freeze);
 
+        /* Images have changed: what it made ahead of them may go. May be NULL. */
+        void (*forget)(Backend *b);
+
         /* Asks whether it is alive: @last_answer changes when it answers. May be NULL. */
         void (*ping)(Backend *b);
 
@@ -73,6 +76,7 @@ struct Backend {
         unsigned n_clearing;   /* have ended, but their files are still being given back: they count until then */
         usec_t last_answer;    /* monotonic: when it last answered a ping */
         uint64_t memory_available; /* bytes of the machine, as it said then; 0: not known */
+        unsigned n_blanks;         /* what it had made ahead by itself then */
         BackendNotify *notify; /* may be NULL */
         void *userdata;
         BackendHeir heir;
@@ -80,6 +84,11 @@ struct Backend {
 
 static inline void backend_kill(Backend *b, Sandbox *s) {
         b->ops->kill(b, s);
+}
+
+static inline void backend_forget(Backend *b) {
+        if (b->ops->forget)
+                b->ops->forget(b);
 }
 
 static inline Backend *backend_free(Backend *b) {

@@ -22,6 +22,8 @@ typedef struct Native {
         sd_event_source *io, *retry;
         bool synced;
         bool can_widen;   /* what connects knows of groups of system calls */
+        bool can_forget;  /* and of images that change */
+        bool forget_wanted;
         bool room_wanted; /* somebody could not ask for a sandbox: the spawner does not read fast enough */
         uint64_t last_cookie;
         char cgroup[256];
@@ -147,6 +149,15 @@ static void tell_ends(Native *n) {
                 tell_end(n, s);
 }
 
+static void native_forget(Backend *b) {
+        Native *n = native(b);
+        SpawnMessage m = { .type = SPAWN_FORGET };
+
+        n->forget_wanted = n->can_forget && send_message(n, &m) < 0;
+        if (n->forget_wanted && n->io)
+                (void) sd_event_source_set_io_events(n->io, EPOLLIN | EPOLLOUT);
+}
+
 static void note_base_counters(Native *n, Sandbox *s) {
         BackendUsage u;
 
@@ -266,6 +277,7 @@ static void handle_synced(Native *n, uint64_t last) {
                 if (sandbox_resume(s) < 0)
                         tell_end(n, s);
         }
+        native_forget(&n->backend); /* there may be other ones than when the former worker ended */
         n->synced = true;
         n->backend.last_answer = clock_monotonic();
         if (n->backend.heir.done)
@@ -290,6 +302,7 @@ static int handle_welcome(Native *n, const SpawnMessage *m) {
         }
         n->backend.limits_enforced = m->flags & SPAWN_LIMITS_ENFORCED;
         n->can_widen = m->flags & SPAWN_CAN_WIDEN;
+        n->can_forget = m->flags & SPAWN_CAN_FORGET;
         n->backend.can_freeze = m->flags & SPAWN_CAN_FREEZE;
         n->backend.capacity = m->slot;
         n->backend.n_clearing = 0;
@@ -344,6 +357,7 @@ static int handle_message(Native *n, const SpawnMessage *m, int *fds, size_t n_f
         case SPAWN_PONG:
                 n->backend.last_answer = clock_monotonic();
                 n->backend.memory_available = m->limits.memory;
+                n->backend.n_blanks = m->slot;
                 return 0;
         default:
                 return -EBADMSG;
@@ -359,6 +373,8 @@ static int on_message(sd_event_source *source, int fd, uint32_t revents, void *u
         (void) source;
         if (revents & EPOLLOUT) {
                 tell_ends(n);
+                if (n->forget_wanted)
+                        native_forget(&n->backend);
                 if (n->room_wanted && n->backend.notify) {
                         n->room_wanted = false;
                         n->backend.notify(&n->backend, n->backend.userdata);
@@ -411,7 +427,12 @@ static int connect_spawner(Native *n) {
 
 static int native_start(Backend *b, Sandbox *s) {
         Native *n = native(b);
-        SpawnMessage m = { .type = SPAWN_CREATE, .limits = s->spec.limits, .calls = s->spec.calls };
+        SpawnMessage m = {
+                .type = SPAWN_CREATE,
+                .flags = s->spec.ahead ? SPAWN_AHEAD : 0,
+                .limits = s->spec.limits,
+                .calls = s->spec.calls,
+        };
 
         if (!n->synced)
                 return -ENOTCONN;
@@ -543,6 +564,7 @@ static const BackendOps native_ops = {
         .usage = native_usage,
         .keep = native_keep,
         .freeze = native_freeze,
+        .forget = native_forget,
         .ping = native_ping,
         .cgroup = native_cgroup,
         .free = native_free,

@@ -25,6 +25,7 @@ typedef struct SandboxSpec {
         char image[IMAGE_NAME_MAX]; /* a folder's name */
         Limits limits;
         uint32_t calls; /* groups of system calls that are added, CALLS_... */
+        bool ahead;     /* nobody waits for it */
 } SandboxSpec;
 
 /* Called on each change of state but SANDBOX_STARTING; the owner may drop its reference in it. */

@@ -65,7 +65,10 @@ void ending_reaped(Spawner *s, Slot *slot) {
         (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, slot->pidfd, NULL);
         if (s->held->worker_flags & SPAWN_KNOWS_CLEARED)
                 m.flags = SPAWN_CLEARING;
-        link_send(s, &m, -EBADF); /* first of all: a client waits for it */
+        if (blank_is(slot))
+                blank_lost(s, slot);
+        else
+                link_send(s, &m, -EBADF); /* first of all: a client waits for it */
         slot_set_state(slot, SLOT_DYING);
         slot_close(&slot->pidfd);
         s->n_clearing++;
@@ -84,6 +87,6 @@ void ending_cleared(Spawner *s, Slot *slot) {
         }
         slot_release(&s->table, slot);
         s->n_clearing--;
-        if (s->held->worker_flags & SPAWN_KNOWS_CLEARED)
+        if (!blank_is(slot) && (s->held->worker_flags & SPAWN_KNOWS_CLEARED))
                 link_send(s, &m, -EBADF);
 }

@@ -127,9 +127,9 @@ void link_flush(Spawner *s) {
 
         for (; s->syncing && s->sync_slot < s->table.counters->n_used; s->sync_slot++) {
                 const Slot *slot = &s->table.slots[s->sync_slot];
-                if (slot->state == SLOT_LIVE && sync_one(s, slot) < 0)
+                if (slot->state == SLOT_LIVE && !blank_is(slot) && sync_one(s, slot) < 0)
                         return;
-                if (s->repeating && slot->state == SLOT_WAITING && sync_pending(s, slot) < 0)
+                if (s->repeating && slot->state == SLOT_WAITING && !blank_is(slot) && sync_pending(s, slot) < 0)
                         return;
                 s->sync_kept = 0;
         }
@@ -156,7 +156,7 @@ static void worker_welcome(Spawner *s) {
                 .type = SPAWN_WELCOME,
                 .cookie = WIRE_VERSION,
                 .slot = s->table.n_slots,
-                .flags = SPAWN_CAN_WIDEN | (s->cgroup.limits ? SPAWN_LIMITS_ENFORCED : 0) |
+                .flags = SPAWN_CAN_WIDEN | SPAWN_CAN_FORGET | (s->cgroup.limits ? SPAWN_LIMITS_ENFORCED : 0) |
                          (s->cgroup.fd >= 0 ? SPAWN_CAN_FREEZE : 0),
         };
 
@@ -231,8 +231,8 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
                 break;
         case SPAWN_CREATE:
                 if (!s->held->worker_said_hello || !image_name_is_valid(m->image) || !limits_are_valid(&m->limits) ||
-                        (m->calls & ~CALLS_ALL))
-                        link_send_failed(s, m->cookie, EINVAL, "image, limits or system calls out of range");
+                        (m->calls & ~CALLS_ALL) || m->cookie == 0)
+                        link_send_failed(s, m->cookie, EINVAL, "cookie, image, limits or system calls out of range");
                 else
                         making_create(s, m);
                 break;
@@ -255,6 +255,9 @@ static void serve_worker(Spawner *s, const SpawnMessage *m, int *fds, size_t n_f
                 slot = worker_slot(s, m);
                 if (slot && slot->state == SLOT_LIVE && s->cgroup.fd >= 0)
                         slot_freeze(s, slot, m->flags != 0);
+                break;
+        case SPAWN_FORGET:
+                blank_forget(s);
                 break;
         case SPAWN_PING:
                 making_ping(s, m->cookie);

@@ -43,7 +43,10 @@ int making_tell_zygote(Spawner *s, ZygoteMessage *m, const int *fds, size_t n_fd
 static void wait_in_line(Spawner *s, Slot *slot);
 
 static void slot_fail(Spawner *s, Slot *slot, int error, const char *text) {
-        link_send_failed(s, slot->cookie, error, text);
+        if (blank_is(slot))
+                blank_lost(s, slot);
+        else
+                link_send_failed(s, slot->cookie, error, text);
         s->n_making--;
         slot_release(&s->table, slot);
 }
@@ -79,7 +82,7 @@ static void slot_start(Spawner *s, Slot *slot) {
                 .identity = slot->identity,
                 .calls = slot->calls,
                 .limits = slot->limits,
-                .flags = s->cgroup.limits ? 0 : ZYGOTE_NO_CGROUP,
+                .flags = (s->cgroup.limits ? 0 : ZYGOTE_NO_CGROUP) | (blank_is(slot) ? ZYGOTE_BLANK : 0),
         };
         memcpy(m.image, slot->image, sizeof m.image);
         int fds[3] = { slot->inner, slot->netns, leaf };
@@ -160,6 +163,12 @@ void making_create(Spawner *s, const SpawnMessage *m) {
         s->held->last_cookie = m->cookie;
         if (s->recovered && is_begun(s, m->cookie))
                 return;
+        if (s->table.slots) {
+                bool given = !(m->flags & SPAWN_AHEAD) && blank_give(s, m);
+                blank_note(s, m);
+                if (given)
+                        return;
+        }
         Slot *slot = s->table.slots ? slot_take(&s->table, m->cookie, &m->limits, m->calls, m->image) : NULL;
 
         if (!slot) {
@@ -238,8 +247,10 @@ static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
                 spawner_log(LOG_ERR, "Cannot watch a sandbox: %s", strerror(-r));
                 slot->kill_wanted = true;
         }
-        SpawnMessage created = link_slot_message(s, slot, SPAWN_CREATED);
-        link_send(s, &created, slot->ctl);
+        if (!blank_is(slot)) {
+                SpawnMessage created = link_slot_message(s, slot, SPAWN_CREATED);
+                link_send(s, &created, slot->ctl);
+        }
         if (slot->kill_wanted)
                 ending_kill(s, slot);
         refill_spares(s);
@@ -331,7 +342,9 @@ void making_event(Spawner *s) {
         else if (m.type == ZYGOTE_CLEAR && n_fds == 0)
                 got_clear(s, &m);
         else if (m.type == ZYGOTE_PING) {
-                SpawnMessage pong = { .type = SPAWN_PONG, .cookie = m.cookie, .limits.memory = memory_available() };
+                SpawnMessage pong = {
+                        .type = SPAWN_PONG, .cookie = m.cookie, .limits.memory = memory_available(), .slot = s->blanks.n
+                };
                 fd_close(fd);
                 link_send(s, &pong, -EBADF);
         } else
@@ -344,7 +357,7 @@ void making_event(Spawner *s) {
 
 /* What the zygote made of it, if anything, ends with its control socket, which nobody has then. */
 void making_again(Spawner *s, Slot *slot) {
-        if (slot->kill_wanted || ++slot->tries >= TRIES_MAX) {
+        if (slot->kill_wanted || blank_is(slot) || ++slot->tries >= TRIES_MAX) {
                 slot_fail(s, slot, EAGAIN, "the zygote ended");
                 return;
         }

@@ -147,6 +147,13 @@ Slot *slot_take(SlotTable *t, uint64_t cookie, const Limits *limits, uint32_t ca
         return s;
 }
 
+void slot_set_tenant(Slot *s, uint64_t cookie, const Limits *limits) {
+        s->limits = *limits;
+        settle();
+        s->cookie = cookie;
+        settle();
+}
+
 void slot_release(SlotTable *t, Slot *s) {
         assert(s->state != SLOT_FREE);
 

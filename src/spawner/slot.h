@@ -38,7 +38,7 @@ typedef struct Slot {
         uint32_t state;
         uint32_t identity;
         uint64_t generation;
-        uint64_t cookie; /* the worker's, of the request */
+        uint64_t cookie; /* the worker's, of the request; 0: a blank (spawner/blank.h) */
         Limits limits;
         Limits leaf_limits;
         int32_t netns; /* owned */
@@ -97,6 +97,9 @@ void slot_set_state(Slot *s, SlotState state);
 /* Gives the next free slot a new tenant (a generation, an identity, what was asked for), or returns NULL when all are
  * taken. @image: IMAGE_NAME_MAX bytes. */
 Slot *slot_take(SlotTable *t, uint64_t cookie, const Limits *limits, uint32_t calls, const char *image);
+
+/* Makes a blank that of a request. */
+void slot_set_tenant(Slot *s, uint64_t cookie, const Limits *limits);
 
 /* Frees it: closes what belongs to the tenant, keeps namespace and leaf. */
 void slot_release(SlotTable *t, Slot *s);

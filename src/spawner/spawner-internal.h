@@ -3,7 +3,7 @@
 
 #include "spawner/spawner.h"
 
-/* Shared by spawner.c, link.c, making.c, ending.c and resume.c only. */
+/* Shared by spawner.c, link.c, making.c, blank.c, ending.c and resume.c only. */
 
 typedef enum Source {
         SOURCE_LISTENER,

@@ -174,7 +174,7 @@ int spawner_run(Spawner *s) {
         if (r < 0)
                 spawner_log(LOG_ERR, "Cannot start: %s", strerror(-r));
         while (r == 0 && !s->stopping) {
-                r = loop_once(s, -1);
+                r = loop_once(s, blank_tend(s));
                 if (s->execute_wanted && r == 0 && !s->stopping && !making_is_busy(s) && !s->syncing && !s->outgoing) {
                         r = make_way(s);
                         if (r == 0)

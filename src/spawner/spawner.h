@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #pragma once
 
+#include "spawner/blank.h"
 #include "spawner/cgroup.h"
 #include "spawner/state.h"
 
@@ -47,6 +48,7 @@ typedef struct Spawner {
 
         uint32_t first_waiting, last_waiting; /* slots that wait for a namespace */
         SlotTable table;
+        Blanks blanks;
         CgroupTree cgroup;
         char images[256];
         char name[72];  /* of the worker */

@@ -22,3 +22,9 @@ typedef struct Limits {
 #define LIMIT_PIDS_MAX 65536U
 
 #define CPU_PERIOD_USEC 100000U
+
+/* The size of a sandbox's files. Files that fill the memory limit, where that @is_counted for all of it, cannot be
+ * removed any more: every command, rm(1) too, would be killed. */
+static inline uint64_t limits_files(const Limits *l, bool is_counted) {
+        return is_counted ? MIN(l->disk, l->memory / 8 * 7) : l->disk;
+}

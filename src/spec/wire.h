@@ -21,7 +21,7 @@
 typedef enum SpawnType {
         /* from the worker */
         SPAWN_HELLO = 1, /* @cookie: WIRE_VERSION; answer: WELCOME, a SLOT for each live sandbox, SYNCED */
-        SPAWN_CREATE,    /* @cookie, @limits, @image, @calls; answer: CREATED or FAILED with that cookie */
+        SPAWN_CREATE,    /* @cookie: not 0, @flags, @limits, @image, @calls; answer: CREATED or FAILED with it */
         SPAWN_KILL,      /* @slot, @generation; answer: ENDED. A wrong generation is ignored: it has ended */
         SPAWN_PING,      /* @cookie; answer: PONG, once the zygote answered too */
         SPAWN_KEEP,      /* @slot, @generation, @cookie: a command's number; descriptors as @flags say: kept for a worker that
@@ -37,10 +37,12 @@ typedef enum SpawnType {
         SPAWN_CREATED, /* @slot, @generation, @pid; descriptor: control socket */
         SPAWN_FAILED,  /* @error: errno; @text: what failed */
         SPAWN_ENDED,   /* @slot, @generation: the last process of it has been reaped */
-        SPAWN_PONG, /* @limits.memory: bytes that the machine has available */
+        SPAWN_PONG, /* @limits.memory: bytes that the machine has available; @slot: blanks */
         SPAWN_PENDING, /* @cookie: being made. After WELCOME in the middle of a connection, which a spawner says that took
                         * the place of one that was killed: all that there is is told again */
         SPAWN_CLEARED, /* @slot, @generation: what it held has been given back too; after an ENDED that said CLEARING */
+        /* from the worker, to one that CAN_FORGET */
+        SPAWN_FORGET, /* images have changed: what was made ahead of them is not used any more */
         SPAWN_TYPE_MAX_,
 } SpawnType;
 
@@ -59,9 +61,11 @@ typedef enum KeptDescriptor {
 #define KEPT_PER_SLOT_MAX 160U
 
 #define SPAWN_KNOWS_CLEARED (1U << 0)   /* of HELLO: the worker wants to be told */
+#define SPAWN_AHEAD (1U << 0)           /* of CREATE: nobody waits for it */
 #define SPAWN_CLEARING (1U << 0)        /* of ENDED: files and mounts are still there, CLEARED follows */
 #define SPAWN_CAN_FREEZE (1U << 1)      /* there are cgroups */
 #define SPAWN_CAN_WIDEN (1U << 2)       /* CREATE may have @calls */
+#define SPAWN_CAN_FORGET (1U << 3)
 #define SPAWN_LIMITS_ENFORCED (1U << 0) /* memory, CPU and tasks are limited by the kernel's cgroups */
 
 typedef struct SpawnMessage {
@@ -104,6 +108,7 @@ typedef struct ZygoteMessage {
 
 #define ZYGOTE_NETNS_REUSABLE (1U << 0) /* it can be told whether a tenant left a trace in it: ZYGOTE_CHECK */
 #define ZYGOTE_NO_CGROUP (1U << 1)      /* memory is limited for each process alone, by RLIMIT_DATA */
+#define ZYGOTE_BLANK (1U << 2)          /* of CREATE: nobody's yet; @limits give the size of its files alone */
 
 /* The first of the sandboxes' ids in the worker's user namespace, where 0 owns the images and 1 is the spawner. */
 #define NAMESPACE_IMAGE_ID 0U
@@ -120,6 +125,7 @@ typedef enum InitRequestType {
         INIT_SIGNAL,   /* @exec, @signal, @scope; with INIT_FLAG_STARTED the answer is SIGNALLED, if it runs */
         INIT_RESUME,   /* from a new worker; strings: @argc numbers (uint32_t) of commands that it knows; answer: GONE for
                         * each of those that does not run, then RESUMED. All others are killed */
+        INIT_LIMIT,    /* to a blank, from the spawner and before all else; strings: its tenant's Limits. No answer */
 } InitRequestType;
 
 typedef enum InitScope {

@@ -104,6 +104,8 @@ static void turn(Spawner *s) {
         for (unsigned i = 0; i < 4 && !s->stopping; i++)
                 if (loop_once(s, 0) < 0)
                         s->stopping = true;
+                else
+                        (void) blank_tend(s);
 }
 
 static void drain(int fd) {
