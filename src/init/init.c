@@ -50,6 +50,7 @@ typedef struct Exec {
 static Exec execs[INIT_EXECS_MAX];
 static uint32_t last_number;
 static unsigned n_execs, n_beginning;
+static bool childless = true; /* the kernel said so, and nothing was started since */
 
 static struct {
         InitRequest head;
@@ -107,6 +108,7 @@ static void reap(bool block) {
                 ;
         while ((pid = wait4(-1, &status, block ? 0 : WNOHANG, &usage)) > 0)
                 note_end(pid, status, &usage);
+        childless = pid < 0 && errno == ECHILD;
 }
 
 static bool runs_beside(uint32_t number) {
@@ -116,8 +118,9 @@ static bool runs_beside(uint32_t number) {
 /* Kills what a command left behind when it ended. */
 static void kill_rest(const Exec *e) {
         if (n_execs == 1) {
-                /* nothing else runs here: one call reaches all, also those that are just being forked */
-                while (kill(-1, SIGKILL) == 0)
+                /* nothing else runs here: one call reaches all, also those that are just being forked. It looks at all
+                 * processes of the host, though, and there mostly are none */
+                while (!childless && kill(-1, SIGKILL) == 0)
                         reap(true);
                 return;
         }
@@ -216,17 +219,20 @@ static void finish_ended(void) {
         } while (again && n_execs > 0);
 }
 
-/* Asks the kernel, which knows better than we do what is left of commands that ended. */
+/* Asks the kernel, which knows better than we do what is left of commands that ended: all processes of the namespace
+ * descend from this one, so that there are none when it has no child. */
 static bool is_alone(void) {
-        return n_execs == 0 && kill(-1, 0) < 0 && errno == ESRCH;
+        return n_execs == 0 && (childless || (kill(-1, 0) < 0 && errno == ESRCH));
 }
 
 /* Starts what @c says, and sets what @e needs of it. Returns its pid or -errno. */
 static pid_t start(Command *c, Exec *e, InitStage *ret_stage) {
         _cleanup_fd_ int slave = -EBADF;
 
-        if (request.head.flags & INIT_FLAG_BUILTIN)
+        if (request.head.flags & INIT_FLAG_BUILTIN) {
+                childless = false;
                 return builtin_start(c, ret_stage);
+        }
         if (request.head.flags & INIT_FLAG_PTY) {
                 *ret_stage = INIT_STAGE_TERMINAL;
                 int r = terminal_open(request.head.rows, request.head.columns, &e->master, &slave);
@@ -236,7 +242,9 @@ static pid_t start(Command *c, Exec *e, InitStage *ret_stage) {
                 c->streams[0] = c->streams[1] = c->streams[2] = slave;
         }
         *ret_stage = INIT_STAGE_FORK;
-        pid_t pid = command_start(c, is_alone(), &e->report);
+        bool alone = is_alone();
+        childless = false;
+        pid_t pid = command_start(c, alone, &e->report);
         if (pid < 0)
                 e->master = fd_close(e->master);
         else
