@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
+#include <unistd.h>
 
 #include "bench.h"
 
 #define ROUNDS_WARM 5
+#define ROW 9                  /* sessions one upon another before the one that is measured */
+#define BURST_REST_USEC 100000 /* until all is made ahead again */
 
 /* --- a session from the pool, against a request that does nothing --- */
 
@@ -52,11 +55,11 @@ void part_create(Bench *b) {
 
 /* --- everything on demand, against programs that do it in one go --- */
 
-static double run_ondemand(Bench *b, double *ret_create) {
+static double run_ondemand(Bench *b, const char *spec, double *ret_create) {
         char id[SESSION_ID_MAX];
         double start = now_usec();
 
-        *ret_create = session_create(&b->client, ON_DEMAND, id);
+        *ret_create = session_create(&b->client, spec, id);
         (void) session_exec(&b->client, id, RUN_TRUE);
         (void) session_delete(&b->client, id);
         return now_usec() - start;
@@ -72,26 +75,60 @@ static double run_pooled(Bench *b) {
         return now_usec() - start;
 }
 
+/* A size of files that was not asked for lately: nothing of such a sandbox can be made ahead. */
+static double run_unlike(Bench *b, unsigned i) {
+        char spec[64];
+        double create;
+
+        (void) snprintf(spec, sizeof spec, "{\"disk_limit\":\"%um\"}", 100 + i % 100);
+        return run_ondemand(b, spec, &create);
+}
+
+/* Sessions that come faster than they can be made: what is made ahead serves the first of them. */
+static void measure_burst(Bench *b, const Sample *single) {
+        enum { BURST = 16 };
+        char ids[BURST][SESSION_ID_MAX];
+        Pair each[2] = { 0 };
+
+        for (unsigned i = 0; i < MAX(b->rounds / 15, 5U); i++) {
+                (void) usleep(BURST_REST_USEC);
+                for (unsigned k = 0; k < BURST; k++)
+                        pair_add(&each[k >= BURST / 4], session_create(&b->client, ON_DEMAND, ids[k]),
+                                sample_quantile(single, 0.5));
+                for (unsigned k = 0; k < BURST; k++)
+                        (void) session_delete(&b->client, ids[k]);
+        }
+        report_title("16 creations on demand, one upon another, us", "each", "alone");
+        report_pair("the first 4", &each[0], 0);
+        report_pair("the other 12", &each[1], 0);
+        pair_clear(&each[0]);
+        pair_clear(&each[1]);
+}
+
 void part_ondemand(Bench *b) {
         static const char *const true_argv[] = { "/bin/true", NULL };
         enum { N_MAX = 16 };
-        Pair pairs[N_MAX] = { 0 }, pooled = { 0 }, bare = { 0 }, create = { 0 };
+        Pair pairs[N_MAX] = { 0 }, pooled = { 0 }, bare = { 0 }, create = { 0 }, row = { 0 }, unlike = { 0 };
         const Peer *peers = peers_find(b);
         unsigned n = 0;
 
         while (peers[n].name)
                 n++;
         for (unsigned i = 0; i < b->rounds / 2 + ROUNDS_WARM; i++) {
-                double usec[N_MAX + 3], only_create = 0;
-                unsigned order[N_MAX + 3];
+                double usec[N_MAX + 5], only_create = 0, ignored;
+                unsigned order[N_MAX + 5];
 
-                shuffle(order, n + 3);
-                for (unsigned k = 0; k < n + 3; k++) {
+                shuffle(order, n + 5);
+                for (unsigned k = 0; k < n + 5; k++) {
                         unsigned what = order[k];
                         pool_wait(&b->client);
-                        usec[what] = what == n       ? run_ondemand(b, &only_create)
+                        for (unsigned again = 0; what == n + 3 && again < ROW; again++)
+                                (void) run_ondemand(b, ON_DEMAND, &ignored);
+                        usec[what] = what == n       ? run_ondemand(b, ON_DEMAND, &only_create)
                                      : what == n + 1 ? run_pooled(b)
                                      : what == n + 2 ? bare_run(&b->image, true_argv)
+                                     : what == n + 3 ? run_ondemand(b, ON_DEMAND, &ignored)
+                                     : what == n + 4 ? run_unlike(b, i)
                                                      : bare_run(&b->host, peers[what].argv);
                 }
                 if (i < ROUNDS_WARM)
@@ -101,6 +138,8 @@ void part_ondemand(Bench *b) {
                 pair_add(&pooled, usec[n + 1], usec[n + 2]);
                 pair_add(&bare, usec[n], usec[n + 2]);
                 pair_add(&create, only_create, usec[n + 2]);
+                pair_add(&row, usec[n + 3], usec[n + 2]);
+                pair_add(&unlike, usec[n + 4], usec[n + 2]);
         }
         report_title("create + /bin/true + delete, us", "sandboxd", "other");
         for (unsigned k = 0; k < n; k++) {
@@ -110,8 +149,13 @@ void part_ondemand(Bench *b) {
                 pair_clear(&pairs[k]);
         }
         report_pair("on demand, against a bare /bin/true", &bare, 0);
+        report_pair("the 10th of some without a pause, the same", &row, 0);
+        report_pair("unlike any before, the same", &unlike, 0);
         report_pair("from the pool, against a bare /bin/true", &pooled, 0);
         report_pair("create alone, on demand, against the same", &create, 0);
+        measure_burst(b, &create.ours);
+        pair_clear(&row);
+        pair_clear(&unlike);
         pair_clear(&pooled);
         pair_clear(&bare);
         pair_clear(&create);
