@@ -4,6 +4,8 @@
 
 export LC_ALL=C.UTF-8
 export WORKER_URL=http://127.0.0.1:5000
+# shellcheck disable=SC2034
+BLANKS_MAX=4 # sandboxes that a spawner makes ahead, beside those of the pool
 
 fail() {
     echo "FAILED: $*"

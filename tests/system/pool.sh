@@ -58,7 +58,7 @@ expect "expired" "$(fields "$(entry $ended SESSION_ID="$short")" REASON)" "an en
 step "a member that dies is replaced and handed to nobody"
 until_true 20 eval '[ "$(health pool_ready)" = 5 ]' || fail "the pool is not filled"
 victims=$(members)
-expect 5 "$(wc -w <<<"$victims")" "members"
+[ "$(wc -w <<<"$victims")" -ge 5 ] || fail "members: $victims"
 # shellcheck disable=SC2086
 kill -9 $victims
 # a signal that is on its way is not seen by anybody
@@ -88,7 +88,8 @@ for id in $all; do curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$id" || fail "
 until_true 90 eval '[ "$(health pool_size)" -lt "$size" ]' || fail "the pool does not shrink when nobody asks"
 until_true 20 eval '[ "$(health pool_ready)" -le "$(health pool_size)" ]' || fail "members that are not wanted: $(get /health)"
 size=$(health pool_ready)
-[ "$(members | wc -l)" -le "$size" ] || until_true 10 eval '[ "$(members | wc -l)" -le "$size" ]' || fail "they live on"
+# and those that the spawner makes ahead
+until_true 10 eval '[ "$(members | wc -l)" -le $((size + BLANKS_MAX)) ]' || fail "they live on"
 
 step "no more than there may be: 503, and when to come back"
 mkdir -p /etc/sandboxd/sandboxd.conf.d
