@@ -48,6 +48,35 @@ static void test_system_calls_are_asked_of_who_knows_them(void **state) {
         assert_int_equal(heard(f).calls, CALLS_DEBUG);
 }
 
+static void test_what_is_made_ahead_goes_with_the_images_it_was_made_for(void **state) {
+        Fixture *f = *state;
+
+        sync_up(f);
+        backend_forget(f->backend);
+        assert_silent(f); /* a spawner of an older package would hang up */
+        say(f, (SpawnMessage){
+                       .type = SPAWN_WELCOME, .cookie = WIRE_VERSION, .slot = N_SLOTS, .flags = SPAWN_CAN_FORGET });
+        say(f, (SpawnMessage){ .type = SPAWN_SYNCED });
+        assert_int_equal(heard(f).type, SPAWN_FORGET); /* they may have changed before */
+        backend_forget(f->backend);
+        assert_int_equal(heard(f).type, SPAWN_FORGET);
+        say(f, (SpawnMessage){ .type = SPAWN_PONG, .slot = 3 });
+        assert_int_equal(f->backend->n_blanks, 3);
+}
+
+static void test_it_is_said_when_nobody_waits(void **state) {
+        Fixture *f = *state;
+        Owner *o = f->owners;
+        SandboxSpec ahead = spec;
+
+        ahead.ahead = true;
+        sync_up(f);
+        assert_int_equal(backend_start(f->backend, &ahead, on_state, &o[0], &o[0].sandbox), 0);
+        assert_int_equal(heard(f).flags, SPAWN_AHEAD);
+        assert_int_equal(backend_start(f->backend, &spec, on_state, &o[1], &o[1].sandbox), 0);
+        assert_int_equal(heard(f).flags, 0);
+}
+
 static void test_another_version(void **state) {
         Fixture *f = *state;
 
@@ -389,6 +418,8 @@ int main(void) {
                 TEST(test_hello),
                 TEST(test_limits_flag),
                 TEST(test_system_calls_are_asked_of_who_knows_them),
+                TEST(test_what_is_made_ahead_goes_with_the_images_it_was_made_for),
+                TEST(test_it_is_said_when_nobody_waits),
                 TEST(test_another_version),
                 TEST(test_too_many_slots),
                 TEST(test_what_is_no_message),

@@ -108,6 +108,7 @@ static void test_members_have_the_spec(void **state) {
 
         fill(f, 4);
         assert_true(pool_fits(f->pool, &fake_sandbox(f->backend, 0)->sandbox->spec));
+        assert_true(fake_sandbox(f->backend, 0)->sandbox->spec.ahead);
 }
 
 static void test_a_member_is_handed_out_once(void **state) {
