@@ -358,6 +358,8 @@ static void serve(void) {
                         run_command((size_t) n - sizeof request.head, fds, n_fds);
                 else if (request.head.type == INIT_SIGNAL)
                         send_signal();
+                else if (request.head.type == INIT_END)
+                        _exit(EXIT_SUCCESS);
                 else if (request.head.type == INIT_RESUME)
                         resume((size_t) n - sizeof request.head);
         }

@@ -189,7 +189,8 @@ static int handle_created(Native *n, const SpawnMessage *m, int *fds, size_t n_f
         if (r < 0) {
                 s->error = r;
                 tell_end(n, s);
-        }
+        } else
+                sandbox_listen(s);
         return 0;
 }
 
@@ -459,6 +460,7 @@ static void native_kill(Backend *b, Sandbox *s) {
 
         if (s->state == SANDBOX_ENDED || s->end_wanted)
                 return;
+        sandbox_end(s);
         tell_end(n, s); /* or as soon as it is known which one it is */
 }
 

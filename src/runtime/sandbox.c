@@ -246,6 +246,10 @@ int sandbox_attach(Sandbox *s, sd_event *event, int control) {
         return 0;
 }
 
+void sandbox_listen(Sandbox *s) {
+        (void) on_control(s->control_source, s->control, EPOLLIN, s);
+}
+
 bool sandbox_is_alive(const Sandbox *s) {
         struct pollfd p = { .fd = s->control, .events = POLLIN };
 
@@ -291,6 +295,14 @@ static int send_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope sc
 
         s->n_requests++;
         return s->control >= 0 ? message_send(s->control, &iov, 1, NULL, 0) : -ENOTCONN;
+}
+
+void sandbox_end(Sandbox *s) {
+        InitRequest request = { .type = INIT_END };
+        struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
+
+        if (s->control >= 0 && s->state == SANDBOX_READY)
+                (void) message_send(s->control, &iov, 1, NULL, 0);
 }
 
 void sandbox_freeze(Sandbox *s, bool freeze) {

@@ -102,6 +102,9 @@ void sandbox_set_owner(Sandbox *s, SandboxNotify *notify, void *userdata);
 /* For backends: process 1 is there, @control (taken) leads to it. */
 int sandbox_attach(Sandbox *s, sd_event *event, int control);
 
+/* For backends: it may have said something already. The owner may be told from within. */
+void sandbox_listen(Sandbox *s);
+
 /* For backends: moves on to @state (never back) and tells the owner. */
 void sandbox_set_state(Sandbox *s, SandboxState state);
 
@@ -120,6 +123,9 @@ int sandbox_disk_used(const Sandbox *s, uint64_t *ret);
 
 /* Stops all of it, process 1 included, or lets it go on. */
 void sandbox_freeze(Sandbox *s, bool freeze);
+
+/* For backends that are about to kill it: process 1 ends by itself, a moment earlier. It need not do so. */
+void sandbox_end(Sandbox *s);
 
 /* Sends a signal to what @j started. Returns 0 or -errno. */
 int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope);

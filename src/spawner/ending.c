@@ -62,13 +62,13 @@ void ending_reaped(Spawner *s, Slot *slot) {
 
         if ((slot->state != SLOT_LIVE && slot->state != SLOT_DYING) || slot->pidfd < 0)
                 return;
-        (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, slot->pidfd, NULL);
         if (s->held->worker_flags & SPAWN_KNOWS_CLEARED)
                 m.flags = SPAWN_CLEARING;
         if (blank_is(slot))
                 blank_lost(s, slot);
         else
                 link_send(s, &m, -EBADF); /* first of all: a client waits for it */
+        (void) epoll_ctl(s->epoll, EPOLL_CTL_DEL, slot->pidfd, NULL);
         slot_set_state(slot, SLOT_DYING);
         slot_close(&slot->pidfd);
         s->n_clearing++;

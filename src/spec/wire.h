@@ -125,6 +125,7 @@ typedef enum InitRequestType {
         INIT_SIGNAL,   /* @exec, @signal, @scope; with INIT_FLAG_STARTED the answer is SIGNALLED, if it runs */
         INIT_RESUME,   /* from a new worker; strings: @argc numbers (uint32_t) of commands that it knows; answer: GONE for
                         * each of those that does not run, then RESUMED. All others are killed */
+        INIT_END,      /* ends at once, as when it is killed; who says so has it killed too */
         INIT_LIMIT,    /* to a blank, from the spawner and before all else; strings: its tenant's Limits. No answer */
 } InitRequestType;
 

@@ -154,6 +154,9 @@ static void test_a_sandbox(void **state) {
         backend_kill(f->backend, f->owners[0].sandbox);
         backend_kill(f->backend, f->owners[0].sandbox); /* once is enough */
         assert_kill(f, 3, 77);
+        InitRequest end;
+        assert_int_equal(recv(init, &end, sizeof end, MSG_DONTWAIT), sizeof end);
+        assert_int_equal(end.type, INIT_END);
         assert_silent(f);
         say(f, (SpawnMessage){ .type = SPAWN_ENDED, .slot = 3, .generation = 77 });
         assert_int_equal(f->owners[0].state, SANDBOX_ENDED);
