@@ -13,10 +13,9 @@
 #define CONNECTION_AGE_MAX_SEC 50L /* idle; servers close theirs after 75 s: never at the moment we use it */
 #define TOKEN_CHARS "!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
-/* --- what curl calls --- */
+/* --- the head of the answer --- */
 
-/* Keeps one line of the head. Returns 0 or -errno. */
-static int keep_header(Fetch *f, const char *line, size_t size) {
+int fetch_keep_header(Fetch *f, const char *line, size_t size) {
         const char *colon = memchr(line, ':', size), *end = line + size;
 
         if (!colon || colon == line || f->n_headers == FETCH_HEADERS_MAX)
@@ -57,6 +56,17 @@ static int keep_header(Fetch *f, const char *line, size_t size) {
         return 0;
 }
 
+int fetch_take_head(Fetch *f, unsigned status) {
+        f->status = status;
+        f->head_done = true;
+        f->head_at = clock_monotonic();
+        if (f->ops->head)
+                f->ops->head(f, f->userdata);
+        return f->failure;
+}
+
+/* --- what curl calls --- */
+
 static size_t on_header(char *line, size_t one, size_t n, void *userdata) {
         Fetch *f = userdata;
         size_t size = one * n, length = size;
@@ -79,7 +89,7 @@ static size_t on_header(char *line, size_t one, size_t n, void *userdata) {
                 return size;
         }
         if (length > 0) {
-                f->failure = keep_header(f, line, length);
+                f->failure = fetch_keep_header(f, line, length);
                 return f->failure ? 0 : size;
         }
 
@@ -90,17 +100,12 @@ static size_t on_header(char *line, size_t one, size_t n, void *userdata) {
                 f->failure = -EPROTO;
                 return 0;
         }
-        f->status = (unsigned) status;
-        f->head_done = true;
-        f->head_at = clock_monotonic();
         if (status >= 400 && f->send_paused) {
                 /* curl sends no more now, but takes a body that is held up for one that is not at its end */
                 f->send_paused = false;
                 (void) curl_easy_pause(f->handle->curl, CURLPAUSE_CONT);
         }
-        if (f->ops->head)
-                f->ops->head(f, f->userdata);
-        return f->failure ? 0 : size;
+        return fetch_take_head(f, (unsigned) status) < 0 ? 0 : size;
 }
 
 static size_t on_data(char *data, size_t one, size_t n, void *userdata) {
@@ -340,6 +345,18 @@ static usec_t after(usec_t start, usec_t patience) {
         return patience ? start + patience : USEC_INFINITY;
 }
 
+/* Most requests go over connections of our own: a handle of curl costs them more than all the rest. */
+static bool goes_directly(const FetchServer *s, const FetchRequest *q) {
+        return !s->tls && !q->connect_only && !q->upgrade && q->sock <= 0 && (q->body || q->body_size == 0);
+}
+
+static int prepare(Fetch *f, const FetchRequest *q) {
+        if (goes_directly(f->server, q))
+                return fetch_make_text(f, q);
+        f->handle = q->connect_only ? fetch_handle_new(f->fetcher) : take_handle(f->fetcher, f->server);
+        return f->handle ? set_request(f, q) : -ENOMEM;
+}
+
 int fetch_start(FetchServer *server, const FetchRequest *q, const FetchOps *ops, void *userdata, Fetch **ret) {
         _cleanup_(fetch_freep) Fetch *f = NULL;
 
@@ -356,12 +373,10 @@ int fetch_start(FetchServer *server, const FetchRequest *q, const FetchOps *ops,
         f->connect_deadline = after(f->started, q->connect_patience);
         f->head_deadline = after(f->started, q->head_patience);
         f->deadline = after(f->started, q->patience);
+        f->is_head = strcmp(q->method, "HEAD") == 0;
         f->repeatable = strcmp(q->method, "GET") == 0 || strcmp(q->method, "HEAD") == 0;
         f->connect_only = q->connect_only;
-        f->handle = q->connect_only ? fetch_handle_new(f->fetcher) : take_handle(f->fetcher, server);
-        if (!f->handle)
-                return -ENOMEM;
-        int r = set_request(f, q);
+        int r = prepare(f, q);
         if (r < 0)
                 return r;
         server_look_up(server);
@@ -379,6 +394,8 @@ int fetch_start(FetchServer *server, const FetchRequest *q, const FetchOps *ops,
 
 int fetch_begin(Fetch *f) {
         f->waiting = false;
+        if (!f->handle)
+                return wire_begin(f);
         int r = set_server(f->handle, f->server); /* it may have another address since */
         return r < 0 ? r : fetcher_add(f->fetcher, f) == CURLM_OK ? 0 : -ENOMEM;
 }
@@ -386,6 +403,8 @@ int fetch_begin(Fetch *f) {
 Fetch *fetch_free(Fetch *f) {
         if (!f)
                 return NULL;
+        fetcher_unlink(f->fetcher, f);
+        f->wire = wire_free(f->wire);
         if (f->handle) {
                 fetcher_remove(f->fetcher, f);
                 f->handle = NULL;
@@ -393,6 +412,7 @@ Fetch *fetch_free(Fetch *f) {
         (void) socket_close(f->given);
         curl_slist_free_all(f->headers);
         free(f->head);
+        free(f->text);
         free(f);
         return NULL;
 }
@@ -438,6 +458,8 @@ unsigned fetch_status(const Fetch *f) {
 uint64_t fetch_length(const Fetch *f) {
         curl_off_t length = -1;
 
+        if (!f->handle)
+                return f->length_known ? f->length : FETCH_SIZE_UNKNOWN;
         (void) curl_easy_getinfo(f->handle->curl, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
         return length < 0 ? FETCH_SIZE_UNKNOWN : (uint64_t) length;
 }
@@ -467,6 +489,10 @@ usec_t fetch_latency(const Fetch *f) {
 }
 
 void fetch_wake_data(Fetch *f) {
+        if (f->wire)
+                wire_wake(f->wire);
+        if (!f->handle)
+                return;
         if (!f->taken_over)
                 (void) curl_easy_pause(f->handle->curl, f->send_paused ? CURLPAUSE_SEND : CURLPAUSE_CONT);
         fetcher_run_soon(f->fetcher);

@@ -66,11 +66,42 @@ static void complete(Fetcher *f) {
         }
 }
 
+void fetcher_settle(Fetcher *f, Fetch *fetch, int result) {
+        assert(!fetch->settled);
+        fetch->failure = result;
+        fetch->settled = true;
+        f->n_settled++;
+        fetcher_run_soon(f);
+}
+
+static Fetch *next_settled(Fetcher *f) {
+        Fetch *fetch;
+
+        TAILQ_FOREACH(fetch, &f->active, entry)
+        if (fetch->settled)
+                return fetch;
+        return NULL;
+}
+
+/* Tells of those that ended within a call of ours. */
+static void tell_settled(Fetcher *f) {
+        Fetch *fetch;
+
+        for (unsigned i = 0; f->n_settled > 0 && i < COMPLETIONS_PER_TURN && (fetch = next_settled(f)); i++) {
+                fetch->settled = false;
+                f->n_settled--;
+                fetch_finish(fetch, CURLE_OK);
+        }
+        if (f->n_settled > 0)
+                fetcher_run_soon(f);
+}
+
 static int on_soon(sd_event_source *source, void *userdata) {
         Fetcher *f = userdata;
         int running;
 
         (void) source;
+        tell_settled(f);
         (void) curl_multi_socket_action(f->multi, CURL_SOCKET_TIMEOUT, 0, &running);
         complete(f);
         return 0;
@@ -111,7 +142,7 @@ static Fetch *next_late(Fetcher *f) {
         Fetch *fetch;
 
         TAILQ_FOREACH(fetch, &f->active, entry)
-        if (fetch->late && (fetch->added || fetch->waiting))
+        if (fetch->late && fetch_goes_on(fetch))
                 return fetch;
         return NULL;
 }
@@ -127,7 +158,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         (void) usec;
         f->tick_armed = false;
         TAILQ_FOREACH(fetch, &f->active, entry) {
-                usec_t deadline = fetch->added || fetch->waiting ? deadline_of(fetch) : USEC_INFINITY;
+                usec_t deadline = fetch_goes_on(fetch) ? deadline_of(fetch) : USEC_INFINITY;
                 if (deadline != USEC_INFINITY)
                         more = true;
                 if (now >= deadline && n_late < LATE_PER_TICK) {
@@ -142,6 +173,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
                 if (fetch->added)
                         (void) curl_multi_remove_handle(f->multi, fetch->handle->curl);
                 fetch->added = fetch->waiting = false;
+                fetch->wire = wire_free(fetch->wire);
                 fetch_finish(fetch, CURLE_OPERATION_TIMEDOUT);
         }
         if (more)
@@ -276,13 +308,18 @@ void fetcher_link(Fetcher *f, Fetch *fetch) {
                 arm_tick(f);
 }
 
+void fetcher_unlink(Fetcher *f, Fetch *fetch) {
+        if (!fetch->entry.tqe_prev)
+                return;
+        TAILQ_REMOVE(&f->active, fetch, entry);
+        f->n_active--;
+        if (fetch->settled)
+                f->n_settled--;
+}
+
 void fetcher_remove(Fetcher *f, Fetch *fetch) {
         FetchHandle *h = fetch->handle;
 
-        if (fetch->entry.tqe_prev) {
-                TAILQ_REMOVE(&f->active, fetch, entry);
-                f->n_active--;
-        }
         if (fetch->added)
                 (void) curl_multi_remove_handle(f->multi, h->curl);
         if (f->n_spare >= SPARE_MAX || !f->can_reuse || fetch->taken_over || fetch->connect_only) {
@@ -334,6 +371,7 @@ int fetcher_new(sd_event *event, Fetcher **ret) {
         TAILQ_INIT(&f->active);
         f->can_reuse = curl_version_info(CURLVERSION_NOW)->version_num >= REUSABLE_SINCE;
         TAILQ_INIT(&f->spare);
+        TAILQ_INIT(&f->idle);
         if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
                 return -ENOMEM;
         f->multi = curl_multi_init();
@@ -351,7 +389,7 @@ Fetcher *fetcher_free(Fetcher *f) {
 
         if (!f)
                 return NULL;
-        assert(TAILQ_EMPTY(&f->active));
+        assert(TAILQ_EMPTY(&f->active) && f->n_wires == 0);
         f->names = names_free(f->names);
         while ((h = TAILQ_FIRST(&f->spare))) {
                 TAILQ_REMOVE(&f->spare, h, entry);

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/un.h>
 
 #include "base/text.h"
 #include "fetch/fetch-internal.h"
@@ -48,6 +50,9 @@ static int read_authority(FetchServer *s, const char *text) {
                 return -ENOMEM;
         if (!host_is_valid(s->host) || (strchr(s->host, ':') && text[0] != '['))
                 return -EINVAL;
+        s->authority = strndup(text, n);
+        if (!s->authority)
+                return -ENOMEM;
         if (end == text + n)
                 return 0;
 
@@ -58,7 +63,10 @@ static int read_authority(FetchServer *s, const char *text) {
                 return -EINVAL;
         memcpy(port, end + 1, length - 1);
         port[length - 1] = '\0';
-        return parse_unsigned(port, &number) == 0 && number >= 1 && number <= 65535 ? 0 : -EINVAL;
+        if (parse_unsigned(port, &number) < 0 || number < 1 || number > 65535)
+                return -EINVAL;
+        s->port = (uint16_t) number;
+        return 0;
 }
 
 int fetch_server_new(Fetcher *f, const char *url, FetchServer **ret) {
@@ -68,27 +76,38 @@ int fetch_server_new(Fetcher *f, const char *url, FetchServer **ret) {
         if (!s)
                 return -ENOMEM;
         s->fetcher = f;
+        TAILQ_INIT(&s->idle);
         if (strncmp(url, "unix:/", 6) == 0 || strncmp(url, "unix:@", 6) == 0) {
                 if (strlen(url + 5) > SOCKET_PATH_MAX)
                         return -EINVAL;
                 s->path = strdup(url + 5);
                 s->url = strdup("http://localhost/");
+                s->authority = strdup("localhost");
         } else {
                 const char *authority = strncmp(url, "http://", 7) == 0    ? url + 7
                                         : strncmp(url, "https://", 8) == 0 ? url + 8
                                                                            : NULL;
                 if (!authority)
                         return -EINVAL;
+                s->tls = authority != url + 7;
+                s->port = s->tls ? 443 : 80;
                 r = read_authority(s, authority);
                 if (r < 0)
                         return r;
                 s->is_name = !is_numeric(s->host);
                 s->url = strdup(url);
         }
-        if (!s->url || (!s->path && !s->host))
+        if (!s->url || !s->authority || (!s->path && !s->host))
                 return -ENOMEM;
         *ret = take_ptr(s);
         return 0;
+}
+
+static void drop_idle(FetchServer *s) {
+        Wire *w;
+
+        while ((w = TAILQ_FIRST(&s->idle)))
+                (void) wire_free(w);
 }
 
 FetchServer *fetch_server_free(FetchServer *s) {
@@ -101,8 +120,9 @@ FetchServer *fetch_server_free(FetchServer *s) {
         if (h->server == s)
                 h->server = NULL;
         TAILQ_FOREACH(f, &s->fetcher->active, entry) /* over, but not freed yet */
-        if (f->handle->server == s)
+        if (f->handle && f->handle->server == s)
                 f->handle->server = NULL;
+        drop_idle(s);
         if (s->freed)
                 *s->freed = true;
         s->query = name_query_free(s->query);
@@ -110,10 +130,45 @@ FetchServer *fetch_server_free(FetchServer *s) {
                 free(s->addresses[i]);
         free(s->connect_to);
         free(s->url);
+        free(s->authority);
         free(s->host);
         free(s->path);
         free(s);
         return NULL;
+}
+
+int server_address(const FetchServer *s, struct sockaddr_storage *ret, socklen_t *ret_size) {
+        const char *host = s->is_name ? (s->n_addresses > 0 ? s->addresses[s->address] : "") : s->host;
+        union {
+                struct sockaddr_storage storage;
+                struct sockaddr_un un;
+                struct sockaddr_in in;
+                struct sockaddr_in6 in6;
+        } a = { 0 };
+        socklen_t size;
+
+        if (s->path) {
+                size_t n = strlen(s->path);
+                a.un.sun_family = AF_UNIX;
+                memcpy(a.un.sun_path, s->path, MIN(n, sizeof a.un.sun_path - 1));
+                size = (socklen_t) (offsetof(struct sockaddr_un, sun_path) + n + 1);
+                if (s->path[0] == '@') {
+                        a.un.sun_path[0] = '\0';
+                        size--;
+                }
+        } else if (inet_pton(AF_INET, host, &a.in.sin_addr) == 1) {
+                a.in.sin_family = AF_INET;
+                a.in.sin_port = htons(s->port);
+                size = sizeof a.in;
+        } else if (inet_pton(AF_INET6, host, &a.in6.sin6_addr) == 1) {
+                a.in6.sin6_family = AF_INET6;
+                a.in6.sin6_port = htons(s->port);
+                size = sizeof a.in6;
+        } else
+                return -EHOSTUNREACH;
+        *ret = a.storage;
+        *ret_size = size;
+        return 0;
 }
 
 /* --- addresses of a name --- */
@@ -139,8 +194,10 @@ static int set_address(FetchServer *s, const char *address) {
         if (h->server == s)
                 h->server = NULL; /* its options are set anew */
         TAILQ_FOREACH(f, &s->fetcher->active, entry)
-        if (f->handle->server == s)
+        if (f->handle && f->handle->server == s)
                 f->handle->server = NULL; /* for the next request */
+        s->generation++;
+        drop_idle(s);
         return 0;
 }
 
@@ -189,7 +246,8 @@ static void on_addresses(const char *const *addresses, size_t n, void *userdata)
         if (n > 0)
                 take_addresses(s, addresses, n);
         while ((f = next_waiting(s))) {
-                f->handle->server = NULL;
+                if (f->handle)
+                        f->handle->server = NULL;
                 if (!server_needs_address(s) && fetch_begin(f) == 0)
                         continue;
                 f->waiting = false;

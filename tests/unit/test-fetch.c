@@ -20,6 +20,7 @@ typedef struct Fixture {
         int listener;
         int waiting[8]; /* connections that nobody takes */
         size_t n_waiting;
+        bool upgrade; /* what is asked for: libcurl does that */
 } Fixture;
 
 typedef struct Outcome {
@@ -83,6 +84,13 @@ static int setup(void **state) {
         return 0;
 }
 
+static int setup_upgrade(void **state) {
+        int r = setup(state);
+
+        ((Fixture *) *state)->upgrade = true;
+        return r;
+}
+
 static int teardown(void **state) {
         Fixture *f = *state;
 
@@ -101,16 +109,18 @@ static void run(Fixture *f, usec_t usec) {
 }
 
 static Fetch *start(Fixture *f, usec_t connect_patience, Outcome *o) {
-        FetchRequest q = { .method = "GET", .target = "/", .connect_patience = connect_patience };
+        FetchRequest q = {
+                .method = "GET", .target = "/", .connect_patience = connect_patience, .upgrade = f->upgrade
+        };
         Fetch *fetch;
 
         assert_int_equal(fetch_start(f->server, &q, &ops, o, &fetch), 0);
         return fetch;
 }
 
-/* Is nothing watched but what curl has open? */
+/* Is nothing watched but what is open? */
 static void check_watched(const Fixture *f, size_t n) {
-        size_t found = 0;
+        size_t found = f->fetcher->n_wires;
 
         for (size_t i = 0; i < f->fetcher->n_sockets; i++)
                 if (f->fetcher->sockets[i]) {
@@ -224,6 +234,9 @@ int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_given_up_while_it_connects, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_not_connected_in_time, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_given_up_while_it_connects, setup_upgrade, teardown),
+                cmocka_unit_test_setup_teardown(test_not_connected_in_time, setup_upgrade, teardown),
+                cmocka_unit_test_setup_teardown(test_socket_that_cannot_be_watched, setup_upgrade, teardown),
                 cmocka_unit_test_setup_teardown(test_socket_that_cannot_be_watched, setup, teardown),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
