@@ -28,6 +28,8 @@ typedef struct HttpConnection {
         usec_t since;         /* monotonic: accepted, or the last request ended */
         usec_t deadline;      /* of the head or the body that is being read */
         struct MHD_Connection *broken; /* see http_server_break() */
+        sd_event_source *hangup;       /* tells once that the client has gone; from the first request that waits on */
+        bool gone;                     /* it has told so */
         TAILQ_ENTRY(HttpConnection) entry;
 } HttpConnection;
 
@@ -63,7 +65,7 @@ struct HttpRequest {
 
         void (*cancelled)(HttpRequest *r, void *userdata);
         void *userdata;
-        sd_event_source *hangup;
+        bool watched; /* that the client goes is heard of */
 
         HttpStreamRead *stream_read; /* of an answer that is being streamed */
         size_t stream_block;         /* bytes, 0: the default */
@@ -107,6 +109,8 @@ void http_server_run_soon(HttpServer *s);
 void http_server_break(HttpServer *s, HttpConnection *c, struct MHD_Connection *connection);
 
 /* request.c */
+/* Nobody watches the connection any more. */
+void http_connection_forget(HttpConnection *c);
 HttpRequest *http_request_new(
         HttpServer *s, struct MHD_Connection *connection, HttpConnection *client, const char *method);
 HttpRequest *http_request_free(HttpRequest *r);

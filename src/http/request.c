@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 
 #include "http/request-internal.h"
 
@@ -43,7 +44,6 @@ HttpRequest *http_request_free(HttpRequest *r) {
                 r->client->deadline = 0;
                 r->server->n_busy--;
         }
-        r->hangup = sd_event_source_disable_unref(r->hangup);
         if (r->response)
                 MHD_destroy_response(r->response);
         for (unsigned i = 0; i < r->n_headers; i++) {
@@ -385,7 +385,7 @@ void http_answer_error(HttpRequest *r, Error *error, int result) {
 void http_request_cancel(HttpRequest *r) {
         void (*cancelled)(HttpRequest *, void *) = take_ptr(r->cancelled);
 
-        r->hangup = sd_event_source_disable_unref(r->hangup);
+        r->watched = false;
         r->upgraded = NULL; /* whoever it is for is gone */
         if (cancelled)
                 cancelled(r, r->userdata);
@@ -402,17 +402,33 @@ void http_request_abandon(HttpRequest *r) {
 }
 
 static int on_hangup(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
+        HttpConnection *c = userdata;
+
         (void) source;
         (void) fd;
         (void) revents;
-        http_request_abandon(userdata);
+        c->gone = true;
+        if (c->request && c->request->watched)
+                http_request_abandon(c->request);
         return 0;
 }
 
-/* A connection that waits is not looked at by the library: an end of it is noticed here. */
+/* A connection that waits is not looked at by the library: an end of it is noticed here. It stays watched, which costs
+ * its next requests nothing: an end is told once, and once more when that is asked for. */
 static void watch_hangup(HttpRequest *r) {
-        if (!r->hangup && r->cancelled)
-                (void) sd_event_add_io(r->server->event, &r->hangup, r->client->fd, EPOLLRDHUP, on_hangup, r);
+        const uint32_t events = (uint32_t) EPOLLRDHUP | (uint32_t) EPOLLET;
+        HttpConnection *c = r->client;
+
+        if (r->watched || !r->cancelled)
+                return;
+        if (!c->hangup)
+                r->watched = sd_event_add_io(r->server->event, &c->hangup, c->fd, events, on_hangup, c) >= 0;
+        else
+                r->watched = !c->gone || sd_event_source_set_io_events(c->hangup, events) >= 0;
+}
+
+void http_connection_forget(HttpConnection *c) {
+        c->hangup = sd_event_source_disable_unref(c->hangup);
 }
 
 void http_request_suspend(HttpRequest *r) {
@@ -424,7 +440,7 @@ void http_request_suspend(HttpRequest *r) {
 }
 
 void http_request_resume(HttpRequest *r) {
-        r->hangup = sd_event_source_disable_unref(r->hangup);
+        r->watched = false;
         if (!r->suspended)
                 return;
         if (r->client->held) { /* that was our time */
@@ -506,6 +522,7 @@ static void on_upgrade(void *cls, struct MHD_Connection *connection, void *conte
         (void) connection;
         (void) context;
         r->cancelled = NULL;
+        http_connection_forget(r->client); /* whoever has the socket now watches it */
         if (!r->upgraded) {
                 http_upgrade_end(handle);
                 return;

@@ -59,6 +59,7 @@ static void on_connection(
         TAILQ_REMOVE(&s->connections, c, entry);
         s->n_connections--;
         s->counters.connections = s->n_connections;
+        http_connection_forget(c);
         free(c->target);
         free(c);
         *context = NULL;
