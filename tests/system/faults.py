@@ -12,6 +12,7 @@ import select
 import shutil
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import sys
@@ -602,43 +603,74 @@ def too_few_descriptors():
         small.stop()
 
 
+def all_at_once(port, n):
+    """@n creates over as many connections, sent as one. Returns (seconds, status, head, document) of each."""
+    request = b"POST /v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+    sent, received, answers = {}, {}, []
+    poll = select.epoll()
+    connections = [socket.create_connection(("127.0.0.1", port), 20) for _ in range(n)]
+    try:
+        for s in connections:
+            s.setblocking(False)
+            poll.register(s, select.EPOLLIN)
+            received[s.fileno()] = b""
+        for s in connections:
+            sent[s.fileno()] = time.monotonic()
+            s.send(request)
+        by_number = {s.fileno(): s for s in connections}
+        while len(answers) < n:
+            ready = poll.poll(patience(20))
+            expect(ready, f"{n - len(answers)} of {n} have no answer")
+            now = time.monotonic()
+            for fd, _ in ready:
+                piece = by_number[fd].recv(65536)
+                received[fd] += piece
+                head, _, body = received[fd].partition(b"\r\n\r\n")
+                length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+                expect(piece, f"the connection ended: {received[fd]!r}")
+                if length and len(body) >= int(length[1]):
+                    poll.unregister(fd)
+                    answers.append((now - sent[fd], int(head.split()[1]), head, json.loads(body)))
+    finally:
+        for s in connections:
+            s.close()
+        poll.close()
+    return answers
+
+
 @case
 def ten_times_too_many():
-    """ten times more creates than there is room for: 201, or at once a refusal with Retry-After"""
+    """ten times more creates than there is room for: 201 in three times of the usual, or at once a refusal"""
     small = Worker(main.state, f"{main.name}-full", pool=5,
                    limits=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (1000, 1000)))  # is enough for 16 sessions
     try:
         base = small.settle()
         small.cycle()
-
-        def timed(out):
-            begin = time.monotonic()
-            status, answer, headers = small.call("POST", "/v1/sessions", {})
-            out.append((time.monotonic() - begin, status, headers.get("Retry-After"), answer))
-
-        alone = []
-        for _ in range(5):
-            timed(alone)
-            if alone[-1][1] == 201:
-                small.delete(alone[-1][3]["session_id"])
-                until(small.is_full, 20, "the pool is not full again")
         limit = small.call("GET", "/health")[1]["max_sessions"]
-        n = 10 * limit
         expect(limit < 100, f"{limit} sessions")
-        answers = []
-        threads = [threading.Thread(target=timed, args=(answers,)) for _ in range(n)]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join(60)
-        made = sorted(a[0] for a in answers if a[1] == 201)
-        refused = sorted(a[0] for a in answers if a[1] in (429, 503))
-        expect(len(made) + len(refused) == n, f"{[a for a in answers if a[1] not in (201, 429, 503)][:3]}")
-        expect(all(a[2] for a in answers if a[1] != 201), "a refusal without Retry-After")
-        expect(len(made) <= limit, f"{len(made)} sessions where {limit} fit")
-        expect(refused[-1] < patience(5) and made[-1] < patience(5), f"answered after {refused[-1]:.1f} s, {made[-1]:.1f} s")
-        print(f"  {len(made)} made (at most {made[-1] * 1000:.0f} ms; alone {max(a[0] for a in alone) * 1000:.0f} ms), "
-              f"{len(refused)} refused (at most {refused[-1] * 1000:.0f} ms)")
+
+        def last_made(n):
+            until(small.is_full, 20, "the pool is not full again")
+            answers = all_at_once(small.port, n)
+            made = [a[0] for a in answers if a[1] == 201]
+            refused = [a[0] for a in answers if a[1] in (429, 503)]
+            for a in answers:
+                if a[1] == 201:
+                    small.delete(a[3]["session_id"])
+            expect(len(made) + len(refused) == n, f"{[a for a in answers if a[1] not in (201, 429, 503)][:3]}")
+            expect(len(made) == min(n, limit), f"{len(made)} sessions of {n}, where {limit} fit")
+            expect(all(b"\nretry-after: " in a[2].lower() for a in answers if a[1] != 201), "a refusal without Retry-After")
+            expect(max(made + refused) < patience(5), f"answered after {max(made + refused):.1f} s")
+            return max(made), max(refused, default=0)
+
+        for attempt in range(4):  # others may have taken the processors meanwhile
+            rounds = [(last_made(limit), last_made(10 * limit)) for _ in range(5)]
+            fit, over = (statistics.median(r[k][0] for r in rounds) for k in (0, 1))
+            if over <= 3 * fit:
+                break
+        print(f"  the last of {limit} is made after {over * 1000:.0f} ms among {10 * limit}, {fit * 1000:.0f} ms alone: "
+              f"{over / fit:.1f} times; all others are refused within {max(r[1][1] for r in rounds) * 1000:.0f} ms")
+        expect(over <= 3 * fit, "those that fit wait for those that do not")
         small.clean()
         small.settle(base)
     finally:
