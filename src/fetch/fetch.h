@@ -6,7 +6,8 @@
 #include "base/clock.h"
 #include "base/macro.h"
 
-/* HTTP requests to other servers: libcurl on an event loop. No thread, nothing that blocks; connections are kept. */
+/* HTTP requests to other servers on an event loop. No thread, nothing that blocks; connections are kept. Requests without
+ * TLS whose body is there as a whole go over connections of our own (wire.c), all others through libcurl. */
 
 typedef struct Fetcher Fetcher;         /* all connections */
 typedef struct FetchServer FetchServer; /* one server that requests go to */
@@ -64,7 +65,7 @@ typedef struct FetchRequest {
 
 #define FETCH_SIZE_UNKNOWN UINT64_MAX
 
-/* Returns 0 or -ENOMEM. */
+/* Returns 0, -ENOMEM, or -EINVAL when what it was given would be more than one line. */
 int fetch_start(FetchServer *server, const FetchRequest *request, const FetchOps *ops, void *userdata, Fetch **ret);
 Fetch *fetch_free(Fetch *f);
 DEFINE_CLEANUP(Fetch, fetch_free);
