@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: container
 # install: no
+# newer: yes
 # timeout: 180
 # From dpkg -i to a session and back: install, start, first connection, reload, restart, stop.
 . /lab/system/lib.sh

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: container
+# newer: yes
 # timeout: 240
 # The pool under demand, and what the journal says of it, of sessions and of commands, and what it must not say.
 . /lab/system/lib.sh

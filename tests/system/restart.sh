@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: container vm
 # copy: @debs@:/lab/packages
+# newer: yes
 # timeout: 600
 # Sessions and what runs in them live on while the worker is restarted, killed and replaced by a newer package, and the
 # spawner's working process is killed and executed anew; followers that come back with their offset lose no byte and get

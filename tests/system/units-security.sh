@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: container
+# newer: yes
 # timeout: 60
 # How much systemd-analyze security finds the units to expose, and that none may more than it says.
 . /lab/system/lib.sh
