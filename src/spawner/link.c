@@ -38,7 +38,8 @@ static int worker_try(Spawner *s, const SpawnMessage *m, const int *fds, size_t 
         struct iovec iov = { .iov_base = (void *) m, .iov_len = sizeof *m };
 
         int r = message_send(s->held->worker, &iov, 1, fds, n_fds);
-        if (r == -ENOBUFS || r == -ENOMEM) /* the kernel is short of memory just now */
+        /* the kernel is short of memory just now, or too many descriptors are on their way through sockets */
+        if (r == -ENOBUFS || r == -ENOMEM || r == -ETOOMANYREFS)
                 r = -EAGAIN;
         if (r == -EAGAIN)
                 worker_wait_writable(s);
