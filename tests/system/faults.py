@@ -455,6 +455,69 @@ def spawner_stops():
     print(f"  a create on demand waited {took:.1f} s")
 
 
+INJECTED_BELOW = [
+    # the spawner's working process
+    ("working", "socketpair", "EMFILE"), ("working", "openat", "EMFILE"), ("working", "openat", "ENFILE"),
+    ("working", "recvmsg", "EINTR"), ("working", "recvmsg", "EAGAIN"), ("working", "sendmsg", "ENOBUFS"),
+    ("working", "sendmsg", "EAGAIN"), ("working", "sendmsg", "ETOOMANYREFS"), ("working", "epoll_wait", "EINTR"),
+    # the zygote
+    ("zygote", "clone3", "EAGAIN"), ("zygote", "clone3", "ENOMEM"), ("zygote", "setns", "ENOMEM"),
+    ("zygote", "openat", "EMFILE"), ("zygote", "recvmsg", "EINTR"), ("zygote", "sendmsg", "EINTR"),
+    ("zygote", "sendmsg", "ENOBUFS"),
+]
+
+
+class Traced:
+    """A system call of a process fails, each 5th one."""
+
+    def __init__(self, pid, call, error):
+        self.output = f"{work}/strace"
+        self.process = subprocess.Popen(
+            ["strace", "-qq", "-o", self.output, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when=3+5", "-p",
+             str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+        def attached():
+            if self.process.poll() is not None:
+                raise Problem(f"strace: {self.process.stderr.read()}")
+            try:
+                with open(f"/proc/{pid}/status") as f:
+                    return not re.search(r"^TracerPid:\s*0$", f.read(), re.M)
+            except OSError:
+                return True
+
+        until(attached, 10, "strace does not attach")
+
+    def end(self):
+        self.process.terminate()
+        self.process.wait(20)
+        with open(self.output, errors="replace") as f:
+            return f.read().count("(INJECTED)")
+
+
+@case
+def calls_of_the_spawner_fail():
+    """each 5th of a call of the spawner or the zygote fails: proper answers, nobody waits for ever, and all is as before"""
+    base = main.settle()
+    hits_of = {}
+    for who, call, error in INJECTED_BELOW:
+        zygotes = [p for p in children(main.working())
+                   if open(f"/proc/{p}/cmdline", "rb").read().startswith(b"sandbox-init") and children(p)]
+        traced = Traced(main.working() if who == "working" else zygotes[0], call, error)
+        loads = under_load(main, 0.7)
+        hits = traced.end()
+        try:
+            joined(loads)
+            until(main.works, 15, "does not work any more")
+            main.clean()
+            main.settle(base)
+        except Problem as p:
+            raise Problem(f"{who} {call} {error} ({hits} times): {p}") from None
+        hits_of[f"{who} {call} {error}"] = hits
+    met = sum(1 for h in hits_of.values() if h)
+    expect(met > len(INJECTED_BELOW) // 2, f"only {met} kinds were met: {hits_of}")
+    print(f"  {met} of {len(INJECTED_BELOW)} kinds were met, {sum(hits_of.values())} failures")
+
+
 @case
 def signals_without_end():
     """stopped and continued 200 times under load: system calls are interrupted, no request fails"""
