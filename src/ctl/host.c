@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -241,6 +242,32 @@ static void check_seccomp(const char *root, Findings *f) {
                         xstrdup("boot a kernel with CONFIG_SECCOMP_FILTER=y"));
 }
 
+static bool has_item(char *list, const char *item) {
+        for (char *p; (p = strsep(&list, ",\n"));)
+                if (strcmp(p, item) == 0)
+                        return true;
+        return false;
+}
+
+/* The list of modules is in a file system that need not be mounted: then the kernel is asked for its version. */
+static bool has_landlock(const char *root) {
+        char text[512];
+
+        if (host_read(root, "/sys/kernel/security/lsm", text, sizeof text) > 0)
+                return has_item(text, "landlock");
+        return syscall(SYS_landlock_create_ruleset, NULL, 0, 1) > 0;
+}
+
+static void check_landlock(const char *root, Findings *f) {
+        if (has_landlock(root))
+                findings_add(f, "Landlock", FINDING_GOOD, xstrdup("a second wall around each sandbox"), NULL);
+        else
+                findings_add(f, "Landlock", FINDING_WEAK,
+                        xstrdup("not in use: sandboxes are what they are without it, and have no second wall"),
+                        xstrdup("boot a kernel from 5.19 on with CONFIG_SECURITY_LANDLOCK=y; where it has lsm= on its "
+                                "command line, add landlock to the list"));
+}
+
 void host_check(const char *root, Findings *f) {
         check_kernel(root, f);
         check_user_namespaces(root, f);
@@ -250,6 +277,7 @@ void host_check(const char *root, Findings *f) {
         check_delegation(root, f);
         check_overlay(root, f);
         check_seccomp(root, f);
+        check_landlock(root, f);
         host_check_ids(root, f);
         host_check_hardening(root, f);
 }

@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "init/init.h"
+#include "init/landlock.h"
 
 /*
  * How a process that the zygote cloned becomes process 1 of a sandbox. It starts as root of the worker's user
@@ -152,12 +153,43 @@ static int step_proc(Birth *b) {
         return 0;
 }
 
+/* What the second wall lets through. Message queues lie in a file system of their own, which the sandbox does not see:
+ * it goes with the template. */
+static int step_rules(Birth *b) {
+        static const LandlockPlace places[] = {
+                { TEMPLATE_NEW, LANDLOCK_READS },
+                { TEMPLATE_NEW SANDBOX_HOME, LANDLOCK_WRITES | LANDLOCK_TREE },
+                { TEMPLATE_NEW "/tmp", LANDLOCK_WRITES | LANDLOCK_TREE },
+                { TEMPLATE_NEW "/dev", LANDLOCK_WRITES },
+                { TEMPLATE_NEW "/dev/shm", LANDLOCK_WRITES | LANDLOCK_TREE },
+                { TEMPLATE_NEW "/proc", LANDLOCK_WRITES },
+                { TEMPLATE_QUEUES, LANDLOCK_READS | LANDLOCK_WRITES },
+        };
+
+        if (landlock_version() == 0)
+                return 0;
+        /* in a kernel that has none the empty folder serves */
+        if (mount("mqueue", TEMPLATE_QUEUES, "mqueue", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL) < 0 && errno != ENODEV)
+                return -errno;
+        b->rules = landlock_rules(places, ELEMENTSOF(places));
+        return MIN(b->rules, 0);
+}
+
 /* The template goes out of sight for good: nothing above the new root can be named any more. */
 static int step_pivot(Birth *b) {
         (void) b;
         if (chdir(TEMPLATE_NEW) < 0 || syscall(SYS_pivot_root, ".", ".") < 0 || umount2(".", MNT_DETACH) < 0)
                 return -errno;
         return check(chdir("/"));
+}
+
+/* Where the kernel has Landlock. It forbids mounts, so that it comes after the last. */
+static int step_landlock(Birth *b) {
+        if (landlock_version() == 0)
+                return 0;
+        int r = landlock_enter(b->rules);
+        b->rules = fd_close(b->rules);
+        return r;
 }
 
 static int limit(__rlimit_resource_t resource, uint64_t soft, uint64_t hard) {
@@ -285,7 +317,9 @@ static const struct {
         { "/dev", step_devices },
         { "writable files", step_data },
         { "/proc", step_proc },
+        { "Landlock rules", step_rules },
         { "changing the root", step_pivot },
+        { "Landlock", step_landlock },
         { "limits", step_limits },
         { "identity", step_identity },
         { "user namespace", step_user_namespace },

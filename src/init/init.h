@@ -23,6 +23,7 @@ int zygote_main(void);
 #define TEMPLATE_PROC "/proc"
 #define TEMPLATE_NEW "/new"   /* mount point: the root of a sandbox while it is furnished */
 #define TEMPLATE_DATA "/data" /* mount point: the writable files of a sandbox */
+#define TEMPLATE_QUEUES "/queues" /* mount point: its message queues */
 
 /* The devices of a sandbox, ended by NULL: names below /dev. */
 extern const char *const template_devices[];
@@ -50,6 +51,7 @@ typedef struct Birth {
         Limits limits;
         const char *image;
         int control; /* the control socket */
+        int rules;   /* of Landlock, while it is furnished */
 } Birth;
 
 /* Furnishes the namespaces that the calling process was cloned into and drops all rights, step by step; goes on as

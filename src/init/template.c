@@ -141,7 +141,7 @@ static int attach_clone(const char *from, const char *to, uint64_t set) {
 }
 
 int template_enter(const char *images, const char **ret_what) {
-        static const char *const folders[] = { "images", "skeleton", "dev", "proc", "new", "data" };
+        static const char *const folders[] = { "images", "skeleton", "dev", "proc", "new", "data", "queues" };
         _cleanup_fd_ int tree = -EBADF;
         int r;
 

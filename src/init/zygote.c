@@ -187,6 +187,7 @@ static void serve_create(const Zygote *z, const ZygoteMessage *request, int cont
                         .limits = request->limits,
                         .image = request->image,
                         .control = control,
+                        .rules = -EBADF,
                 };
                 birth_run(&b);
         }

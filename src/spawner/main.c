@@ -10,6 +10,7 @@
 
 #include "base/fd.h"
 #include "init/init.h"
+#include "init/landlock.h"
 #include "spawner/bequest.h"
 #include "spawner/notify.h"
 #include "spawner/prepare.h"
@@ -97,6 +98,15 @@ static bool inherit(Spawner *s, int heir) {
         return true;
 }
 
+static void say_second_wall(void) {
+        if (landlock_version() > 0)
+                spawner_log(LOG_INFO, "Landlock, version %d, is a second wall around each sandbox", landlock_version());
+        else
+                spawner_log(LOG_NOTICE,
+                        "Sandboxes have no second wall: Landlock is missing in this kernel. "
+                        "It is there from Linux 5.19 on, with CONFIG_SECURITY_LANDLOCK and \"landlock\" in lsm=");
+}
+
 static int run(Spawner *s, const char *worker, int socket_fd, bool standalone) {
         _cleanup_fd_ int heir = -EBADF;
         int r;
@@ -147,6 +157,7 @@ static int run(Spawner *s, const char *worker, int socket_fd, bool standalone) {
                         "Sandboxes have no limits of memory, CPU or tasks together: "
                         "the cgroup controllers %s are missing in %s",
                         s->cgroup.missing, s->cgroup.path);
+        say_second_wall();
         return supervisor_run(s) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 

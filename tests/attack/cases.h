@@ -48,6 +48,7 @@ ATTACK(setuid_files, SINGLE, 0, "nosuid, no_new_privs, an image without setuid f
 ATTACK(memfd_exec, SINGLE, 0, "the filters and no_new_privs outlive any execve()", "CVE-2019-5736's re-execution")
 ATTACK(scheduler, SINGLE, 0, "limits of 0 for nice and real time; oom_score_adj has a floor", "starving neighbours")
 ATTACK(foreign_pids, PAIR, 0, "a pid namespace and a uid for each sandbox", "signals across tenants")
+ATTACK(second_wall, SINGLE, 0, "Landlock, where the kernel has it: one layer of rules that cannot be taken away", "CVE-2024-21626, CVE-2025-31133 behind a first wall that failed")
 
 /* calls.c */
 ATTACK(mount_api, SINGLE, 0, "filter on all mount calls, old and new", "CVE-2021-41133, CVE-2022-0185")

@@ -413,3 +413,60 @@ int attack_foreign_pids(char part) {
         }
         return verdict("70,000 pids, none is foreign");
 }
+
+/* A process has at most 16 layers of Landlock. One is there already if one less can be added; and with a layer nobody
+ * mounts, whatever the filter says. */
+#define LANDLOCK_LAYERS_MAX 16
+#define LANDLOCK_MAKE_BLOCK (UINT64_C(1) << 11)
+
+static int add_layers(void *argument) {
+        struct {
+                uint64_t handled_fs;
+        } attr = { .handled_fs = LANDLOCK_MAKE_BLOCK };
+        int n = 0;
+
+        (void) argument;
+        int rules = (int) syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
+        if (rules < 0)
+                return 100;
+        while (n <= LANDLOCK_LAYERS_MAX && syscall(SYS_landlock_restrict_self, rules, 0) == 0)
+                n++;
+        return errno == E2BIG ? n : 101;
+}
+
+/* Made in the folders that the rules are about; nothing else would be in the way of one of them. */
+static void write_as_before(const char *folder) {
+        char a[64], b[64], file[96], moved[96];
+
+        (void) snprintf(a, sizeof a, "%s/wall-a", folder);
+        (void) snprintf(b, sizeof b, "%s/wall-b", folder);
+        (void) snprintf(file, sizeof file, "%s/f", a);
+        (void) snprintf(moved, sizeof moved, "%s/f", b);
+        int fd = mkdir(a, 0755) == 0 && mkdir(b, 0755) == 0 ? open(file, O_CREAT | O_EXCL | O_RDWR | O_CLOEXEC, 0600) : -1;
+        if (fd < 0 || write(fd, "x", 1) != 1 || rename(file, moved) < 0 || truncate(moved, 0) < 0 || link(moved, file) < 0)
+                hole("%s is not as writable as it was: %s", folder, strerror(errno));
+        (void) close(fd);
+        (void) unlink(file);
+        (void) unlink(moved);
+        (void) rmdir(a);
+        (void) rmdir(b);
+}
+
+int attack_second_wall(char part) {
+        long version = syscall(SYS_landlock_create_ruleset, NULL, 0, 1);
+
+        (void) part;
+        write_as_before("/tmp");
+        write_as_before("/dev/shm");
+        int null = open("/dev/null", O_RDWR | O_CLOEXEC), tty = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+        long queue = syscall(SYS_mq_open, "second_wall", O_CREAT | O_RDWR, 0600, NULL);
+        if (null < 0 || tty < 0 || (queue < 0 && errno != ENOSYS))
+                hole("/dev/null, a terminal or a message queue cannot be opened any more");
+        (void) syscall(SYS_mq_unlink, "second_wall");
+        if (version < 2)
+                return skipped("this kernel has no Landlock that serves");
+        int layers = in_child(add_layers, NULL);
+        if (layers != LANDLOCK_LAYERS_MAX - 1)
+                hole("%d layers of rules can be added: there is none yet", layers);
+        return verdict("Landlock %ld, a layer of it; %d more can be added", version, layers);
+}

@@ -43,6 +43,7 @@ static int make_host(void **state) {
         put("/proc/sys/user/max_user_namespaces", "15000\n");
         put("/proc/filesystems", "nodev\tsysfs\nnodev\toverlay\n\text4\n");
         put("/proc/sys/kernel/seccomp/actions_avail", "kill_process kill_thread trap errno trace log allow\n");
+        put("/sys/kernel/security/lsm", "lockdown,capability,landlock,yama");
         put("/sys/fs/cgroup/cgroup.controllers", "cpuset cpu io memory hugetlb pids rdma\n");
         put("/etc/passwd", "root:x:0:0::/:/bin/sh\nsandboxd:x:990:990::/:/\nsandboxd-box:x:991:991::/:/\n");
         put("/etc/subuid", "admin:100000:65536\nsandboxd-box:1879048192:1114112\n");
@@ -177,6 +178,17 @@ static void overlayfs_and_filters_have_to_be_there(void **state) {
         assert_bad("seccomp", "CONFIG_SECCOMP_FILTER");
 }
 
+static void landlock_that_is_missing_is_a_weakness(void **state) {
+        _cleanup_findings_ Findings f = { 0 };
+        const char *fix = NULL;
+
+        (void) state;
+        put("/sys/kernel/security/lsm", "lockdown,capability,landlocked,yama\n");
+        host_check(root, &f);
+        assert_int_equal(worst(&f, "Landlock", &fix), FINDING_WEAK);
+        assert_non_null(strstr(fix, "lsm="));
+}
+
 static void subordinate_ids_are_enough_and_nobody_elses(void **state) {
         (void) state;
         put("/etc/subgid", "sandboxd-box:1879048192:65535\n");
@@ -213,6 +225,7 @@ int main(void) {
                 HOST_TEST(selinux_is_told),
                 HOST_TEST(control_groups_need_three_controllers),
                 HOST_TEST(overlayfs_and_filters_have_to_be_there),
+                HOST_TEST(landlock_that_is_missing_is_a_weakness),
                 HOST_TEST(subordinate_ids_are_enough_and_nobody_elses),
                 HOST_TEST(weak_settings_come_with_the_command),
         };
