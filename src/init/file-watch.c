@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/inotify.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -32,8 +33,9 @@ typedef struct Watch {
         char name[NAME_MAX + 1];
 } Watch;
 
-/* Pages of these are there once they are used. */
-static Watch watches[WATCHES_MAX]; /* [0]: the root */
+/* Pages of these are there once they are used. The first is big: among the variables of process 1 it would spread those
+ * that a sandbox has in use over more page tables. */
+static Watch *watches;             /* WATCHES_MAX; [0]: the root */
 static int buckets[WATCHES_MAX];   /* index + 1 of the first, by wd */
 static int n_watches, first_free;
 static int inotify = -EBADF, root = -EBADF;
@@ -352,6 +354,9 @@ static int watch(void) {
 int builtin_watch(int argc, char **argv) {
         if (argc != 3)
                 return EINVAL;
+        watches = mmap(NULL, WATCHES_MAX * sizeof *watches, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (watches == MAP_FAILED)
+                return errno;
         recursive = strcmp(argv[2], "tree") == 0;
         root = file_open(AT_FDCWD, argv[1], O_RDONLY | O_DIRECTORY | O_NONBLOCK);
         if (root < 0)
