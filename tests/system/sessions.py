@@ -7,6 +7,7 @@ import os
 import select
 import threading
 import time
+import uuid
 
 from patience import patience
 from session_client import Session, call, connect, expect, main, raw, until
@@ -77,6 +78,74 @@ def test_commands_that_are_stopped_while_they_begin():
             call("POST", f"{s.path}/execs/{e['exec_id']}/signal", {"signal": "KILL"})
         until(lambda: all(e["state"] != "running" for e in call("GET", s.path + "/execs")[1]["execs"]), "all have ended")
         expect("x\n", s.output("echo x"))
+
+
+# What would outlive its time if it could: each leaves more than one process, and none of them ends by itself.
+STUBBORN = {
+    "ignores signals": "trap '' HUP INT QUIT TERM USR1 ALRM; sh -c \"trap '' TERM; sleep 900; sleep 900\"; sleep 900",
+    "stops itself": "sh -c 'kill -STOP $$' & kill -STOP $$",
+    "stops its group": "sleep 900 & kill -STOP 0",
+    "holds the pipe in the background": "(sleep 900; echo late) & (exec sleep 900) 2>&1 & wait",
+    "forks twice": "for i in 1 2 3; do setsid sh -c '(setsid sh -c \"trap : TERM; sleep 900; sleep 900\" &) &'; done; sleep 900",
+    "forks and forks": """exec python3 -c 'import os, time
+for i in range(12):
+    if os.fork() == 0:
+        os.setsid()
+        while True:
+            if os.fork():
+                os._exit(0)
+time.sleep(900)'""",
+}
+
+
+def processes(mark):
+    """How many have @mark in their environment. Those that are dead have none."""
+    n = 0
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as f:
+                n += mark.encode() in f.read()
+        except OSError:
+            pass
+    return n
+
+
+def stop_in_time(s, command):
+    """Seconds until the answer to a command that may run for one, and how many processes are left 0.2 s later."""
+    mark, seen = uuid.uuid4().hex, []
+    timer = threading.Timer(0.8, lambda: seen.append(processes(mark)))
+    timer.start()
+    start = time.monotonic()
+    answer = s.run(command, timeout=1, env={"MARK": mark})
+    took = time.monotonic() - start
+    expect("timeout", answer["reason"], answer)
+    time.sleep(0.2)
+    left = processes(mark)
+    timer.join()
+    assert seen[0] > 0, "nothing is seen of it while it runs"
+    return took, left
+
+
+def test_time_is_kept():
+    """A command whose time is over is answered 0.2 s later at most, and nothing of it is there 0.2 s after that."""
+    with Session() as s:
+        s.run("sleep 900", timeout=0.1)
+        for name, command in STUBBORN.items():
+            for attempt in range(8):  # the machine may do something else for a moment
+                begin = time.monotonic()
+                time.sleep(1)
+                late = time.monotonic() - begin - 1
+                took, left = stop_in_time(s, command)
+                print(f"   {name}: {took:.3f} s (a sleep: {1 + late:.3f} s), {left} processes left", flush=True)
+                if 1 <= took <= 1.2 + late and left == 0:
+                    break
+            else:
+                raise AssertionError(f"{name}: {took:.3f} s, {left} processes left")
+        # whoever only leaves something behind is not waited for at all
+        start = time.monotonic()
+        expect("done\n", s.output("(sleep 900; echo late) & setsid sleep 900 & echo done", timeout=60))
+        assert time.monotonic() - start < patience(1)
+        expect("sandboxuser\n", s.output("whoami"))
 
 
 def test_key():
@@ -259,5 +328,5 @@ def test_so_many_may_wait():
 
 if __name__ == "__main__":
     main([test_use_of_the_disk, test_use_of_the_disk_is_told_at_once,
-          test_commands_that_are_stopped_while_they_begin, test_key, test_key_of_many_at_once, test_filters,
+          test_commands_that_are_stopped_while_they_begin, test_time_is_kept, test_key, test_key_of_many_at_once, test_filters,
           test_pages, test_waiting_for_a_place, test_so_many_may_wait])

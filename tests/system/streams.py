@@ -6,8 +6,10 @@ import io
 import json
 import tarfile
 import threading
+import time
 import urllib.parse
 
+from patience import patience
 from session_client import Session, call, connect, descriptors, expect, main, memory, raw, until
 
 
@@ -169,6 +171,47 @@ def test_a_folder_of_many_files():
         c.close()
 
 
+MANY = """import os
+os.mkdir("million")
+os.chdir("million")
+for i in range(%d):
+    os.close(os.open("f%%07d" %% i, os.O_CREAT | os.O_WRONLY))"""
+
+
+def test_a_million_files():
+    """As many as a larger disk_limit allows: listed as they come, and cut with a mark, beside other requests."""
+    with open("/proc/meminfo") as f:
+        free_mib = next(int(line.split()[1]) // 1024 for line in f if line.startswith("MemAvailable:"))
+    n = 1000000 if free_mib > 3072 else 200000  # each takes about 1 KiB of the kernel's memory
+    with Session(disk_limit="9g", memory_limit="4g", timeout=600) as s:
+        s.output(f"python3 -c '{MANY % n}'", timeout=300)
+        kib, peak, slowest = memory(), 0, 0.0
+        answer = json.loads(raw("GET", s.path + "/dir?path=million", timeout=120)[2])
+        expect((100000, 100000, True), (len(answer["entries"]), answer["count"], answer["truncated"]), "by default")
+        del answer
+        c = connect(300)
+        c.request("GET", f"{s.path}/dir?path=million&limit={n}")
+        r = c.getresponse()
+        expect(200, r.status)
+        entries, tail, piece, turns = 0, b"", b"x", 0
+        while piece:
+            piece = r.read1(1 << 20)
+            entries += (tail[-6:] + piece).count(b'"name":')
+            tail = (tail + piece)[-100:]
+            turns += 1
+            if turns % 200 == 0:
+                start = time.monotonic()
+                expect(200, call("GET", "/health")[0])
+                slowest = max(slowest, time.monotonic() - start)
+                peak = max(peak, memory() - kib)
+        c.close()
+        print(f"   {entries} files, worker +{peak} KiB, a request beside it {slowest * 1000:.1f} ms at most", flush=True)
+        expect(n, entries)
+        assert tail.endswith(b'],"count":%d,"truncated":false,"unreadable":false}' % n), tail
+        assert peak < 4096, peak
+        assert slowest < patience(0.5), slowest
+
+
 if __name__ == "__main__":
     main([test_two_readers, test_wrong_offsets, test_stdin_after_the_end, test_resize_of_no_terminal, test_strange_names,
-          test_many_commands_one_after_another, test_a_folder_of_many_files])
+          test_many_commands_one_after_another, test_a_folder_of_many_files, test_a_million_files])
