@@ -210,9 +210,14 @@ static void got_netns(Spawner *s, const ZygoteMessage *m, int fd) {
                 refill_spares(s);
 }
 
+/* The slot that the zygote means; before it said hello there is none. */
+static Slot *zygote_slot(const Spawner *s, const ZygoteMessage *m) {
+        return s->table.slots && m->cookie < s->table.counters->n_used ? &s->table.slots[m->cookie] : NULL;
+}
+
 /* One that is as new. */
 static void got_checked(Spawner *s, const ZygoteMessage *m, int fd) {
-        Slot *own = m->cookie < s->table.counters->n_used ? &s->table.slots[m->cookie] : NULL, *waiting = next_in_line(s);
+        Slot *own = zygote_slot(s, m), *waiting = next_in_line(s);
 
         if (fd >= 0 && !waiting && own && own->state == SLOT_FREE && own->netns < 0) {
                 own->netns_reusable = true;
@@ -228,7 +233,7 @@ static void got_checked(Spawner *s, const ZygoteMessage *m, int fd) {
 }
 
 static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
-        Slot *slot = m->cookie < s->table.counters->n_used ? &s->table.slots[m->cookie] : NULL;
+        Slot *slot = zygote_slot(s, m);
 
         if (!slot || slot->state != SLOT_STARTING) {
                 fd_close(fd);
@@ -257,8 +262,10 @@ static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
 }
 
 static void got_clear(Spawner *s, const ZygoteMessage *m) {
-        if (m->cookie < s->table.counters->n_used)
-                ending_cleared(s, &s->table.slots[m->cookie]);
+        Slot *slot = zygote_slot(s, m);
+
+        if (slot)
+                ending_cleared(s, slot);
 }
 
 /* All that waited for a zygote. */
