@@ -15,7 +15,7 @@ import traceback
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 sys.dont_write_bytecode = True
 
-from coord_faults import clients, limits, outages, redis, scale, snapshots, workers  # noqa: E402,F401 they register their cases
+from coord_faults import calls, clients, limits, outages, redis, scale, snapshots, workers  # noqa: E402,F401 they register their cases
 from coord_faults.driver import CASES, Coordinator, Problem  # noqa: E402
 from coord_faults.fake import Fleet  # noqa: E402
 

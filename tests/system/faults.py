@@ -4,7 +4,6 @@
 come of it; after each the worker has to serve as before, with as many descriptors, threads and processes."""
 import http.client
 import json
-import mmap
 import os
 import re
 import resource
@@ -21,6 +20,7 @@ import threading
 import time
 import errno
 
+from injected import Injected
 from patience import patience
 
 build = os.path.abspath(sys.argv[1])
@@ -81,26 +81,6 @@ def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat") as f:
         fields = f.read().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-class Faults:
-    """What the preloaded shim reads."""
-
-    def __init__(self):
-        self.path = f"{work}/faults"
-        with open(self.path, "wb") as f:
-            f.write(b"\0" * 4096)
-        os.chmod(self.path, 0o666)
-        with open(self.path, "r+b") as f:
-            self.map = mmap.mmap(f.fileno(), 4096)
-
-    def set(self, pid, call, error, every, once=False):
-        self.map[0:64] = struct.pack("=6I40s", pid, error, 0, 0, 0, once, call.encode())
-        self.map[8:12] = struct.pack("=I", every)
-
-    def clear(self):
-        self.map[8:12] = struct.pack("=I", 0)
-        return struct.unpack("=2I", self.map[12:20])
 
 
 class Worker:
@@ -292,7 +272,7 @@ def case(function):
     return function
 
 
-faults = Faults()
+faults = Injected(work)
 main = None
 
 INJECTED = [
@@ -630,6 +610,16 @@ def same_name_twice():
 
 
 @case
+def numbers_that_come_again():
+    """numbers of processes come again at once, while commands are killed: no process of others is"""
+    script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pid-reuse.py")
+    r = subprocess.run(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", sys.executable, script, build, "10000"],
+                       capture_output=True, text=True, timeout=400, env=dict(os.environ, FAULTS_STATE=main.state))
+    expect(r.returncode == 0, r.stdout + r.stderr[-2000:])
+    print(r.stdout, end="")
+
+
+@case
 def too_few_descriptors():
     """more connections than descriptors: what is too much waits or is refused, without a busy loop, and all is well after"""
     for attempt in range(30):
@@ -825,8 +815,7 @@ def full_disk():
 
 try:
     os.chmod(work, 0o755)
-    shim = f"{build}/tests/faults/libfaults.so"
-    main = Worker(os.environ.get("FAULTS_STATE", f"{work}/state"), f"faults-{os.getpid()}", environment={"LD_PRELOAD": shim, "FAULTS": faults.path})
+    main = Worker(os.environ.get("FAULTS_STATE", f"{work}/state"), f"faults-{os.getpid()}", environment=faults.environment(build))
     failed = 0
     for name, text, function in CASES:
         if wanted and name not in wanted:
