@@ -179,7 +179,7 @@ static int send_request(Wire *w) {
         while (w->sent < whole && !w->broken) {
                 size_t head = MIN(w->sent, f->text_size), body = w->sent - head;
                 struct iovec parts[] = { { f->text + head, f->text_size - head },
-                        { (char *) f->body + body, f->body_size - body } };
+                        { f->body ? (char *) f->body + body : NULL, f->body_size - body } };
                 struct msghdr message = { .msg_iov = parts, .msg_iovlen = f->body_size > 0 ? 2 : 1 };
                 ssize_t n = sendmsg(w->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
                 if (n >= 0)
