@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: host
-# timeout: 500
+# timeout: 700
 # args: @build@ @top@
 # A worker among faults: calls that fail, parts that are killed or hang, clients that leave, too much of everything.
 [ "$(id -u)" = 0 ] || { echo "needs root"; exit 77; }
