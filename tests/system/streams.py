@@ -68,6 +68,45 @@ def test_wrong_offsets():
         assert status == 200 and answer["stdout"] == "" or status == 422 and answer["field"] == "from", (status, answer)
 
 
+def test_output_that_is_gone():
+    """Nobody reads, and more comes than is kept: the beginning is told to be missing, by how much, and nothing else is."""
+    total, kept = 64 << 20, set()
+    with Session() as s:
+        path = start(s, f"head -c {total} /dev/zero | tr '\\0' x")
+        ended(path)
+        for offset in (0, 1000, total // 2, total - 1000):
+            c = connect()
+            c.request("GET", f"{path}/output?from={offset}", headers={"Accept": "text/event-stream"})
+            at, missing, exits, kind = offset, 0, 0, None
+            for line in c.getresponse():
+                if line.startswith(b"event: "):
+                    kind = line[7:].strip()
+                    exits += kind == b"exit"
+                elif line.startswith(b"data: ") and kind in (b"missing", b"stdout"):
+                    event = json.loads(line[6:])
+                    expect(at, event["offset"], "where it goes on")
+                    if kind == b"missing":
+                        assert missing == 0 and at == offset, (at, event)
+                        missing = event["bytes"]
+                    at += event["bytes"] if kind == b"missing" else len(event["data"])
+            c.close()
+            expect((total, 1), (at, exits), f"from {offset}")
+            if offset < total - 1000:
+                kept.add(offset + missing)
+            else:
+                expect(0, missing, "the end is there")
+        assert len(kept) == 1 and total // 2 < min(kept) < total, kept
+
+
+def test_silence_is_told():
+    with Session() as s:
+        c = connect(120)
+        c.request("POST", s.path + "/exec", '{"command":"sleep 17; echo end"}', {"Accept": "text/event-stream"})
+        lines = [line for line in c.getresponse() if line.startswith((b":", b"event:"))]
+        c.close()
+        expect([b"event: start", b": keep-alive", b"event: stdout", b"event: exit"], [line.strip() for line in lines])
+
+
 def test_stdin_after_the_end():
     with Session() as s:
         path = start(s, "true", stdin_open=True)
@@ -213,5 +252,6 @@ def test_a_million_files():
 
 
 if __name__ == "__main__":
-    main([test_two_readers, test_wrong_offsets, test_stdin_after_the_end, test_resize_of_no_terminal, test_strange_names,
+    main([test_two_readers, test_wrong_offsets, test_output_that_is_gone, test_silence_is_told, test_stdin_after_the_end,
+          test_resize_of_no_terminal, test_strange_names,
           test_many_commands_one_after_another, test_a_folder_of_many_files, test_a_million_files])

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: host
-# timeout: 400
+# timeout: 600
 # args: @build@
 # What is asked of a command's streams and of files at the wrong time, too often, or by a strange name.
 set -u
