@@ -419,9 +419,12 @@ static const char *const usual[] = {
 static void touch(void *from, size_t size) {
         volatile char *p = from;
 
-        for (size_t at = 0; at < size; at += PAGE)
-                p[at] = p[at];
-        p[size - 1] = p[size - 1];
+        for (size_t at = 0; at < size; at += PAGE) {
+                char same = p[at];
+                p[at] = same;
+        }
+        char same = p[size - 1];
+        p[size - 1] = same;
 }
 
 /* The first command in a sandbox is slower than the next: a blank, of which there are few, takes the memory that makes

@@ -44,7 +44,9 @@ static bool on_data(Fetch *f, const char *piece, size_t size, void *userdata) {
         Outcome *o = userdata;
 
         (void) f;
-        check(o->head && !o->done && size > 0 && piece[0] == piece[0]);
+        check(o->head && !o->done && size > 0);
+        volatile char last = piece[size - 1]; /* the sanitizer looks whether it is there */
+        (void) last;
         if (o->refuses) {
                 o->refuses = false;
                 return false;
