@@ -74,7 +74,12 @@ static la_ssize_t on_read(struct archive *a, void *userdata, const void **ret) {
 
 static la_int64_t on_skip(_unused_ struct archive *a, void *userdata, la_int64_t n) {
         Blob *b = userdata;
+        struct stat st;
 
+        /* a member may say that it is larger than the file: what is not there is not skipped but found missing */
+        if (n <= 0 || fstat(b->fd, &st) < 0 || st.st_size <= b->at)
+                return 0;
+        n = MIN(n, st.st_size - b->at);
         b->at += n;
         return n;
 }
