@@ -13,7 +13,8 @@
 
 /* A whole image as a tar file: what is made of it lies below its root, belongs to nobody else's rights, and what is
  * said of it can be read. The digests of a changed file never fit, so that all layers but the first bytes would go
- * unseen: the first byte says whether the rest is an image, or a layer that is taken for one. */
+ * unseen: the first byte says whether the rest is an image, or a layer that is taken for one, and what is wrong then in
+ * what is said of it. */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -76,14 +77,16 @@ static void check_tree(int fd) {
         (void) closedir(d);
 }
 
-/* The same bytes twice, one on top of the other: whiteouts count too. */
-static void plan_of_layer(Plan *p) {
+/* The same bytes twice, one on top of the other: whiteouts count too. @lies: what the plan says of them is wrong. */
+static void plan_of_layer(Plan *p, uint8_t lies, size_t size) {
         p->layers = calloc(2, sizeof *p->layers);
         check(p->layers != NULL);
         p->n_layers = 2;
         for (size_t i = 0; i < 2; i++) {
-                p->layers[i].path = strdup("layer");
-                p->layers[i].size = UINT64_MAX;
+                p->layers[i].path = strdup(lies & 2 ? "other" : "layer");
+                p->layers[i].size = lies & 4 ? size + 1 : lies & 8 ? size : UINT64_MAX;
+                if (lies & 8)
+                        (void) strcpy(p->layers[i].digest, "no digest");
         }
         p->config = json_pack("{s{ss}}", "config", "WorkingDir", "/srv/app");
 }
@@ -108,7 +111,7 @@ static int wrap(const uint8_t *data, size_t size) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         _cleanup_(tree_writer_done) TreeWriter w = { .folder_fd = -EBADF, .uid = (uid_t) -1, .gid = (gid_t) -1 };
-        Apply a = { .writer = &w, .bytes_max = BYTES_MAX, .entries_max = ENTRIES_MAX };
+        Apply a = { .writer = &w, .bytes_max = size > 0 && (data[0] & 16) ? 1 : BYTES_MAX, .entries_max = ENTRIES_MAX };
         _cleanup_(plan_done) Plan plan = { 0 };
         Bundle b = { .file = -EBADF, .broker = -EBADF };
         _cleanup_fd_ int root = -EBADF, file = -EBADF;
@@ -129,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         } else {
                 file = wrap(data + 1, size - 1);
                 b.file = file;
-                plan_of_layer(&plan);
+                plan_of_layer(&plan, data[0], size - 1);
         }
         if (r == 0)
                 r = apply_layers(&a, &b, &plan);

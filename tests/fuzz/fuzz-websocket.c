@@ -9,11 +9,14 @@
 #include "http/websocket.h"
 
 /* What a client sends over a WebSocket, in up to two pieces, behind a head that asks for one: the first byte says where
- * it is cut, the second how it ends. Messages come back as they were. */
+ * it is cut, the second how it begins and ends. Messages come back as they were. */
 
 #define HEAD                                                                                                           \
         "GET /ws HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"    \
         "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+
+/* One that does not ask for a WebSocket as it should, and gets an answer. */
+#define PLAIN_HEAD "GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -118,7 +121,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 
         int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
         check(connect(fd, (struct sockaddr *) &address, length) == 0);
-        if (end & 4) { /* together with the head */
+        if (end & 8) {
+                send_piece(fd, PLAIN_HEAD, sizeof PLAIN_HEAD - 1);
+                send_piece(fd, data, first);
+        } else if (end & 16) { /* and it is gone before it is answered */
+                (void) send(fd, HEAD, sizeof HEAD - 1, MSG_NOSIGNAL | MSG_DONTWAIT);
+                (void) shutdown(fd, SHUT_RDWR);
+        } else if (end & 4) { /* together with the head */
                 char whole[sizeof HEAD + 4096];
                 size_t n = MIN(first, (size_t) 4096);
                 memcpy(whole, HEAD, sizeof HEAD - 1);

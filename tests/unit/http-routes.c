@@ -193,6 +193,8 @@ static const HttpRoute routes[] = {
 static int authenticate(const HttpRequest *r, const char *key, char **owner, void *userdata, Error *error) {
         (void) r;
         (void) userdata;
+        if (!key && http_request_check_anonymous(r, error) < 0)
+                return -EACCES;
         if (!key || strcmp(key, "sesame") != 0)
                 return error_set(error, ERROR_UNAUTHORIZED, "This key is not known here.");
         *owner = strdup("ali");
