@@ -4,6 +4,7 @@
 #include "init/command.h"
 #include "spec/create.h"
 #include "spec/exec.h"
+#include "spec/json.h"
 
 /* Bodies of requests. The first byte chooses which; what is accepted keeps its bounds, and what is made of it for
  * sandbox-init is accepted there. */
@@ -105,6 +106,20 @@ static void try_exec(const char *text, size_t size) {
         try_encode(&e);
 }
 
+/* The same bytes on their way out: as the library writes them, and as long as was said. */
+static void check_written(const char *text, size_t size) {
+        json_t *string = json_stringn(text, size);
+
+        if (!string) /* no UTF-8 */
+                return;
+        _cleanup_free_ char *theirs = json_dumps(string, JSON_ENCODE_ANY);
+        size_t length = json_escaped_length(text, size);
+        _cleanup_free_ char *ours = malloc(length + 1);
+        check(theirs && ours && json_escape(text, size, ours) == ours + length);
+        check(strlen(theirs) == length + 2 && memcmp(theirs + 1, ours, length) == 0);
+        json_decref(string);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         if (size == 0)
                 return 0;
@@ -120,5 +135,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
                 try_patch(text, size - 1);
         else
                 try_exec(text, size - 1);
+        check_written(text, size - 1);
         return 0;
 }
