@@ -273,6 +273,7 @@ static int orphan_maker(void *argument) {
 /* Children that end without the usual signal, or belong to another parent: process 1 inherits and has to reap them. */
 int attack_clone_flags(char part) {
         uint64_t args[11] = { 0 };
+        unsigned n;
 
         (void) part;
         args[0] = CLONE_NEWUSER;
@@ -283,13 +284,13 @@ int attack_clone_flags(char part) {
         if (pid > 0 || errno != ENOSYS)
                 hole("clone3 is there");
         (void) in_child(orphan_maker, NULL);
-        for (uint64_t end = now_ms() + 5000; count_zombies() > 0 && now_ms() < end;) {
+        for (uint64_t end = now_ms() + 5000; (n = count_zombies()) > 0 && now_ms() < end;) {
                 while (waitpid(-1, NULL, __WALL | WNOHANG) > 0) /* CLONE_PARENT's are ours */
                         ;
                 sleep_ms(20);
         }
-        if (count_zombies() > 0)
-                hole("%u zombies stay", count_zombies());
+        if (n > 0)
+                hole("%u zombies stay", n);
         return verdict("no clone3, orphans of six kinds are reaped");
 }
 
