@@ -143,8 +143,7 @@ static void use_entry(Create *x, const char *text) {
         Coordinator *c = x->job.coord;
         int end = 0;
 
-        /* another request is at it, or what the store may have lost is not known yet */
-        if (strncmp(text, "claim ", 6) == 0 || c->n_resyncs > 0) {
+        if (strncmp(text, "claim ", 6) == 0) { /* another request is at it */
                 retry(x);
                 return;
         }
@@ -218,6 +217,10 @@ void create_claim(Create *x) {
 
         if (!s->available || x->claimed) {
                 use_own_knowledge(x);
+                return;
+        }
+        if (x->job.coord->n_resyncs > 0) { /* what the store may have lost is not known yet */
+                retry(x);
                 return;
         }
         free(x->claim);

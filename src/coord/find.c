@@ -52,11 +52,12 @@ int learn_session(Coordinator *c, Worker *w, const char *owner, const json_t *ob
         const char *id = json_string_value(json_object_get(object, "session_id")),
                    *key = json_string_value(json_object_get(object, "key")),
                    *said = json_string_value(json_object_get(object, "owner"));
-        usec_t expires = read_timestamp(json_string_value(json_object_get(object, "expires_at")));
+        usec_t created = read_timestamp(json_string_value(json_object_get(object, "created_at"))),
+               expires = read_timestamp(json_string_value(json_object_get(object, "expires_at")));
 
         if (!id || !id_is_valid(id))
                 return -EPROTO;
-        return sessions_put(c->sessions, id, w, said ? said : owner, key,
+        return sessions_put(c->sessions, id, w, said ? said : owner, key, created,
                 expires ? expires : clock_realtime() + EXPIRES_FALLBACK, ret);
 }
 

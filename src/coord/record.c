@@ -119,7 +119,7 @@ void give_away(Coordinator *c, const char *session_id, const char *worker_id) {
 
         /* a store may lose what was written last: then this coordinator remembers it */
         if (!k && w)
-                (void) sessions_put(c->sessions, session_id, w, NULL, NULL, clock_realtime() + LOST_LIFE_USEC, &k);
+                (void) sessions_put(c->sessions, session_id, w, NULL, NULL, 0, clock_realtime() + LOST_LIFE_USEC, &k);
         if (k) {
                 sessions_set_lost(k);
                 quota_drop(c, k);

@@ -4,9 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A session by owner and key. */
+/* Sessions by owner and key: more than one when workers and the store were apart for a while. */
 typedef struct KeyIndex {
-        KnownSession *session; /* borrowed */
+        LIST_HEAD(, KnownSession) sessions; /* borrowed */
         UT_hash_handle hh;
         char text[];
 } KeyIndex;
@@ -64,40 +64,56 @@ static KeyIndex *find_index(Sessions *s, const char *owner, const char *key) {
 }
 
 static void drop_index(KnownSession *k) {
-        KeyIndex *i = k->key ? find_index(k->sessions, k->owner, k->key) : NULL;
+        KeyIndex *i = k->by_key;
 
-        if (i && i->session == k) {
-                HASH_DELETE(hh, k->sessions->by_key, i);
-                free(i);
-        }
+        if (!i)
+                return;
+        LIST_REMOVE(k, of_key);
+        if (!LIST_EMPTY(&i->sessions))
+                return;
+        HASH_DELETE(hh, k->sessions->by_key, i);
+        free(i);
 }
 
-static int add_index(KnownSession *k) {
+static int new_index(KnownSession *k, KeyIndex **ret) {
         Sessions *s = k->sessions;
-        KeyIndex *i = find_index(s, k->owner, k->key);
-
-        if (i) {
-                i->session = k; /* the one before has ended, as its worker knows */
-                return 0;
-        }
         _cleanup_free_ char *text = key_text(k->owner, k->key);
-        i = text ? malloc(sizeof *i + strlen(text) + 1) : NULL;
+        KeyIndex *i = text ? malloc(sizeof *i + strlen(text) + 1) : NULL;
+
         if (!i)
                 return -ENOMEM;
-        i->session = k;
+        LIST_INIT(&i->sessions);
         memcpy(i->text, text, strlen(text) + 1);
         HASH_ADD(hh, s->by_key, text, strlen(text), i);
         if (!HASH_HAS(hh, i)) {
                 free(i);
                 return -ENOMEM;
         }
+        *ret = i;
+        return 0;
+}
+
+static int add_index(KnownSession *k) {
+        KeyIndex *i = find_index(k->sessions, k->owner, k->key);
+
+        int r = i ? 0 : new_index(k, &i);
+        if (r < 0)
+                return r;
+        LIST_INSERT_HEAD(&i->sessions, k, of_key);
+        k->by_key = i;
         return 0;
 }
 
 KnownSession *sessions_find_key(Sessions *s, const char *owner, const char *key) {
         KeyIndex *i = find_index(s, owner, key);
+        KnownSession *best = NULL, *k;
 
-        return i ? i->session : NULL;
+        if (!i)
+                return NULL;
+        LIST_FOREACH(k, &i->sessions, of_key)
+        if (!best || (best->lost && !k->lost) || (best->lost == k->lost && k->created > best->created))
+                best = k;
+        return best;
 }
 
 /* --- by owner --- */
@@ -217,8 +233,8 @@ static int add(Sessions *s, const char *id, const char *owner, const char *key, 
         return 0;
 }
 
-int sessions_put(Sessions *s, const char *id, Worker *worker, const char *owner, const char *key, usec_t expires,
-        KnownSession **ret) {
+int sessions_put(Sessions *s, const char *id, Worker *worker, const char *owner, const char *key, usec_t created,
+        usec_t expires, KnownSession **ret) {
         KnownSession *k = sessions_find(s, id);
 
         if (!k) {
@@ -227,6 +243,7 @@ int sessions_put(Sessions *s, const char *id, Worker *worker, const char *owner,
                 int r = add(s, id, owner, key, &k);
                 if (r < 0)
                         return r;
+                k->created = created ? created : clock_realtime();
         }
         join_worker(k, worker);
         k->expires = expires;

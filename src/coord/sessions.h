@@ -19,9 +19,12 @@ typedef struct KnownSession {
         char *owner;        /* owned: name of the API key that made it, or NULL */
         char *record;       /* owned: JSON that the store still has to get, or NULL */
         char *entry;        /* owned: the store still has to get what is under the key, in place of this; or NULL */
+        usec_t created;     /* wall clock of its worker */
         usec_t expires;     /* wall clock */
         bool lost;          /* it was given up: its id answers that it has ended */
         bool seen;          /* on the worker's list that is being read */
+        struct KeyIndex *by_key; /* owned with the others of this key, or NULL */
+        LIST_ENTRY(KnownSession) of_key;
         TAILQ_ENTRY(KnownSession) by_worker;
         UT_hash_handle hh;
         char id[]; /* NUL-terminated */
@@ -31,14 +34,15 @@ int sessions_new(size_t max, Sessions **ret);
 Sessions *sessions_free(Sessions *s);
 DEFINE_CLEANUP(Sessions, sessions_free);
 
-/* What a worker said of a session. @owner: may be NULL. A session that is known already is brought up to date.
+/* What a worker said of a session. @owner: may be NULL. @created: 0 is now. A session that is known already is brought up to date.
  * Returns 0 or -ENOMEM. */
-int sessions_put(Sessions *s, const char *id, Worker *worker, const char *owner, const char *key, usec_t expires,
-        KnownSession **ret);
+int sessions_put(Sessions *s, const char *id, Worker *worker, const char *owner, const char *key, usec_t created,
+        usec_t expires, KnownSession **ret);
 KnownSession *sessions_find(Sessions *s, const char *id);
 void sessions_drop(KnownSession *k);
 
-/* The session that @owner has under @key, or NULL. */
+/* The session that @owner has under @key, or NULL. Of several that was made last which was not given up: a worker that
+ * comes back may still hold one that was replaced. */
 KnownSession *sessions_find_key(Sessions *s, const char *owner, const char *key);
 
 /* It was given up: from now on its id answers that it has ended. */

@@ -11,6 +11,10 @@ REASONS = {200: "OK", 201: "Created", 204: "No Content", 404: "Not Found", 410: 
            503: "Service Unavailable"}
 
 
+def stamp(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds)) + f"{int(seconds * 1000) % 1000:03}Z"
+
+
 class Request:
     def __init__(self, method, target, headers, body):
         self.method, self.target, self.headers, self.body = method, target, headers, body
@@ -150,6 +154,7 @@ class Worker:
 
     def describe(self, session):
         return {"session_id": session["id"], "worker_id": self.name, "state": "running", "image": "base",
+                **({"created_at": stamp(session["created"])} if "created" in session else {}),
                 "expires_at": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 3600 + self.skew)),
                 "timeout": 3600, "metadata": {}, "attached": False, "from_pool": True,
                 **({"key": session["key"]} if session["key"] else {}),
@@ -203,7 +208,7 @@ class Worker:
         given = request.get("X-Sandboxd-Session") or str(uuid.uuid4())
         if given in self.revoked:
             return 410, {"title": "Session ended", "status": 410, "reason": "deleted"}, ()
-        self.sessions[given] = {"id": given, "key": key, "owner": owner}
+        self.sessions[given] = {"id": given, "key": key, "owner": owner, "created": time.time()}
         return 201, self.describe(self.sessions[given]), (("Location", f"/v1/sessions/{given}"),
                                                          ("X-Sandboxd-Load", f"5 5 {len(self.sessions)} {self.most}"))
 

@@ -215,7 +215,7 @@ def fail_over(lab):
     for key, session in sessions.items():
         for k in a, b, c:
             answer = k.request("POST", "/v1/sessions", {"key": key})
-            check(answer.status == 200 and answer.json()["session_id"] == session, f"{key}: {answer}, not {session}")
+            check(answer.status == 200 and answer.json()["session_id"] == session, f"{key}: {answer} from {(a, b, c).index(k)}, not {session}")
         held = [w.name for w in workers for s in w.sessions.values() if s["key"] == key]
         check(len(held) == 1, f"{key} is at {held}")
     for session in gone + list(given.values()):

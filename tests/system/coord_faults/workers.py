@@ -20,6 +20,23 @@ def spread(lab):
     check(sum(counts) == 300 and min(counts) >= 90 and max(counts) <= 110, f"spread {counts}")
 
 
+@case("workers: of two sessions of one key the newer is used, and the other when that has ended")
+def two_of_a_key(lab):
+    workers = [lab.worker(f"w{i}") for i in range(4)]
+    now = time.time()
+    for i, w in enumerate(workers):
+        # whichever is heard of first
+        name = f"k{i // 2}-{['older', 'newer'][i % 2 ^ i // 2]}"
+        w.sessions[name] = {"id": name, "key": f"k{i // 2}", "owner": None, "created": now - (5 if "older" in name else 2)}
+    c = lab.coordinator(workers)
+    for key in "k0", "k1":
+        for age in "newer", "older":
+            answer = c.request("POST", "/v1/sessions", {"key": key})
+            check(answer.status == 200 and answer.json()["session_id"] == f"{key}-{age}", f"{key}: {answer}, not the {age}")
+            check(c.request("DELETE", f"/v1/sessions/{key}-{age}").status == 204, "delete")
+    check(not any(w.sessions for w in workers), "a session is left")
+
+
 @case("a full worker gets none, and all full is 503")
 def capacity(lab):
     a, b = lab.worker("a", most=3), lab.worker("b", most=10)
