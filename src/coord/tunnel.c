@@ -148,13 +148,28 @@ static int watch(Tunnel *t) {
         return r;
 }
 
+/* One that has nothing yet but what the client sent too early. NULL when there is no memory. */
+static Tunnel *tunnel_new(const char *extra, size_t length) {
+        Tunnel *t = calloc(1, sizeof *t);
+
+        if (!t || length == 0)
+                return t;
+        t->up.data = malloc(length);
+        if (!t->up.data) {
+                free(t);
+                return NULL;
+        }
+        memcpy(t->up.data, extra, length);
+        t->up.used = t->up.size = length;
+        return t;
+}
+
 static void on_upgraded(int sock, const char *extra, size_t extra_length, void *handle, void *userdata) {
         Exchange *x = userdata;
-        Tunnel *t = calloc(1, sizeof *t);
         int server = x->fetch ? fetch_take_over(x->fetch) : -EBADF;
+        Tunnel *t = server >= 0 ? tunnel_new(extra, extra_length) : NULL;
 
-        if (!t || server < 0 || (extra_length > 0 && !(t->up.data = malloc(extra_length)))) {
-                free(t);
+        if (!t) {
                 http_upgrade_end(handle);
                 (void) exchange_free(x);
                 return;
@@ -169,10 +184,6 @@ static void on_upgraded(int sock, const char *extra, size_t extra_length, void *
         worker_wait(t->worker, &t->waiter);
         t->up.from = t->down.to = sock;
         t->up.to = t->down.from = server;
-        if (extra_length > 0) {
-                memcpy(t->up.data, extra, extra_length);
-                t->up.used = t->up.size = extra_length;
-        }
         t->down.data = take_ptr(x->answer);
         t->down.used = x->answer_used;
         t->down.size = x->answer_size;
