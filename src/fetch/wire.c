@@ -10,9 +10,11 @@
 #include "fetch/fetch-internal.h"
 
 /* Connections of our own, for requests without TLS whose body is there as a whole. What they carry costs one system
- * call to send, one to receive and one to wait; a kept connection stays watched, so that its end is heard of. */
+ * call to send, one to receive and one to wait, and one to see that a kept one is silent; it stays watched, so that its
+ * end is heard of. */
 
 #define IDLE_MAX 4096U
+#define LINE_KEPT 1024U /* bytes, of what holds a line that comes in pieces */
 #define IDLE_AGE_USEC (50 * USEC_PER_SEC) /* servers close theirs after 75 s: never at the moment we use it */
 #define RECEIVES_PER_TURN 4U
 #define KEEPALIVE_IDLE_SEC 15
@@ -73,6 +75,8 @@ static void keep(Wire *w) {
         w->fetch = NULL;
         w->used = true;
         w->idle_since = clock_monotonic();
+        if (w->answer.line_size > LINE_KEPT)
+                answer_end(&w->answer);
         (void) sd_event_source_set_enabled(w->source, SD_EVENT_ON); /* it may have been held up */
         TAILQ_INSERT_HEAD(&w->server->idle, w, entry);
         TAILQ_INSERT_HEAD(&f->idle, w, idle);
@@ -241,8 +245,8 @@ static Wire *take_idle(Fetch *f) {
         Wire *w;
 
         while ((w = TAILQ_FIRST(&f->server->idle))) {
-                /* what may go out twice is sent on another one if it turns out that this one is dead */
-                if (f->started > w->idle_since + IDLE_AGE_USEC || (!f->repeatable && is_stale(w))) {
+                /* what is there before the question is not its answer */
+                if (f->started > w->idle_since + IDLE_AGE_USEC || is_stale(w)) {
                         (void) wire_free(w);
                         continue;
                 }

@@ -342,6 +342,49 @@ static void test_kept_one_has_ended(void **state) {
         assert_int_equal(f->n_accepted, 3);
 }
 
+/* What comes without a question is no answer to the next, whatever that is. */
+static void test_talks_out_of_turn(void **state) {
+        static const char extra[] = OK "Content-Length: 4\r\n\r\nevil";
+        Fixture *f = *state;
+        Outcome o;
+
+        for (unsigned i = 0; i < 2; i++) {
+                serve(f, "GET", &o);
+                say(f, extra, strlen(extra)); /* it is there, and was not heard of yet */
+                begin(f, i ? "GET" : "POST", i ? NULL : "xyz", &o);
+                (i ? await_get : await_post)(f);
+                say(f, answer_text, strlen(answer_text));
+                await_end(f, &o);
+                assert_int_equal(o.result, 0);
+                assert_int_equal(o.body_size, 3);
+                assert_memory_equal(o.body, "abc", 3);
+                end(&o);
+        }
+        assert_int_equal(f->n_accepted, 3);
+}
+
+/* A connection that waits does not keep what a long line took. */
+static void test_long_line(void **state) {
+        Fixture *f = *state;
+        char line[8000];
+        Outcome o;
+
+        begin(f, "GET", NULL, &o);
+        await_get(f);
+        memset(line, 'a', sizeof line);
+        say(f, OK "Long: ", strlen(OK "Long: "));
+        say(f, line, sizeof line);
+        turns(f, 3);
+        say(f, "\r\nContent-Length: 0\r\n\r\n", 23);
+        await_end(f, &o);
+        assert_int_equal(o.result, 0);
+        end(&o);
+        assert_int_equal(f->fetcher->n_idle, 1);
+        assert_int_equal(TAILQ_FIRST(&f->fetcher->idle)->answer.line_size, 0);
+        serve(f, "GET", &o);
+        assert_int_equal(f->n_accepted, 1);
+}
+
 /* It closes it when the request is there: only what changes nothing goes out twice. */
 static void test_closed_with_request(void **state) {
         Fixture *f = *state;
@@ -509,6 +552,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_kept_one_ends, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_kept_one_has_ended, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_talks_out_of_turn, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_long_line, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_closed_with_request, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_no_server, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_given_up, setup, teardown),
