@@ -4,9 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Sessions by owner and key: more than one when workers and the store were apart for a while. */
+#define PER_KEY_MAX 16U
+
+/* Sessions by owner and key: more than one when workers and the store were apart for a while. All are gone through, so
+ * that there are not any number of them whatever a worker says. */
 typedef struct KeyIndex {
         LIST_HEAD(, KnownSession) sessions; /* borrowed */
+        unsigned n;
         UT_hash_handle hh;
         char text[];
 } KeyIndex;
@@ -69,7 +73,8 @@ static void drop_index(KnownSession *k) {
         if (!i)
                 return;
         LIST_REMOVE(k, of_key);
-        if (!LIST_EMPTY(&i->sessions))
+        k->by_key = NULL;
+        if (--i->n > 0)
                 return;
         HASH_DELETE(hh, k->sessions->by_key, i);
         free(i);
@@ -83,6 +88,7 @@ static int new_index(KnownSession *k, KeyIndex **ret) {
         if (!i)
                 return -ENOMEM;
         LIST_INIT(&i->sessions);
+        i->n = 0;
         memcpy(i->text, text, strlen(text) + 1);
         HASH_ADD(hh, s->by_key, text, strlen(text), i);
         if (!HASH_HAS(hh, i)) {
@@ -93,13 +99,30 @@ static int new_index(KnownSession *k, KeyIndex **ret) {
         return 0;
 }
 
+/* Is @a rather than @b the one of their key? */
+static bool is_before(const KnownSession *a, const KnownSession *b) {
+        return a->lost == b->lost ? a->created > b->created : b->lost;
+}
+
+static void drop_last(KeyIndex *i) {
+        KnownSession *last = LIST_FIRST(&i->sessions), *k;
+
+        LIST_FOREACH(k, &i->sessions, of_key)
+        if (is_before(last, k))
+                last = k;
+        drop_index(last);
+}
+
 static int add_index(KnownSession *k) {
         KeyIndex *i = find_index(k->sessions, k->owner, k->key);
 
         int r = i ? 0 : new_index(k, &i);
         if (r < 0)
                 return r;
+        if (i->n == PER_KEY_MAX)
+                drop_last(i);
         LIST_INSERT_HEAD(&i->sessions, k, of_key);
+        i->n++;
         k->by_key = i;
         return 0;
 }
@@ -111,7 +134,7 @@ KnownSession *sessions_find_key(Sessions *s, const char *owner, const char *key)
         if (!i)
                 return NULL;
         LIST_FOREACH(k, &i->sessions, of_key)
-        if (!best || (best->lost && !k->lost) || (best->lost == k->lost && k->created > best->created))
+        if (!best || is_before(k, best))
                 best = k;
         return best;
 }
