@@ -14,6 +14,9 @@
 
 #define PATIENCE_USEC (5 * USEC_PER_SEC)
 #define PAGE "1000"
+#define PAGES_MAX 1000U /* of 1000 sessions: more than are remembered of all workers */
+/* Others wait for what a worker knows that the store may have lost; not for one that goes on and on. */
+#define RESYNC_USEC (10 * USEC_PER_SEC)
 
 typedef struct Fence {
         Job job;
@@ -24,9 +27,15 @@ typedef struct Fence {
         json_t *given; /* owned: ids */
         char *body;    /* owned */
         char target[128];
-        unsigned n_found;
-        bool resync; /* it is not new: the store is */
+        unsigned n_pages;
+        usec_t started; /* monotonic */
+        bool resync;    /* it is not new: the store is; counted while others wait for it */
 } Fence;
+
+static void end_resync(Fence *f) {
+        f->job.coord->n_resyncs -= f->resync;
+        f->resync = false;
+}
 
 static Fence *fence_free(Fence *f) {
         if (!f)
@@ -34,7 +43,7 @@ static Fence *fence_free(Fence *f) {
         if (f->store_call)
                 (void) f->job.coord->store->ops->cancel(f->store_call);
         f->call = call_free(f->call);
-        f->job.coord->n_resyncs -= f->resync;
+        end_resync(f);
         job_done(&f->job);
         json_decref(f->given);
         free(f->body);
@@ -124,7 +133,6 @@ static void take_page(Fence *f, Worker *w, json_t *page) {
                 if (learn_session(c, w, NULL, item, &k) < 0)
                         continue;
                 k->seen = true;
-                f->n_found++;
                 if (c->store->ops->is_shared) {
                         _cleanup_free_ char *text = json_dumps(item, JSON_COMPACT);
                         if (text)
@@ -165,7 +173,9 @@ static void list_page(Fence *f, const char *next) {
 
         (void) snprintf(
                 f->target, sizeof f->target, "/v1/sessions?limit=" PAGE "%s%s", next ? "&next=" : "", next ? next : "");
-        if (!w || call(f, w, "GET", NULL, on_page) < 0)
+        if (clock_monotonic() > f->started + RESYNC_USEC)
+                end_resync(f);
+        if (!w || ++f->n_pages > PAGES_MAX || call(f, w, "GET", NULL, on_page) < 0)
                 finish(f);
 }
 
@@ -246,6 +256,7 @@ static void begin(Coordinator *c, Worker *w, bool resync) {
         job_begin(c, &f->job, end_job);
         memcpy(f->worker_id, w->id, sizeof f->worker_id);
         memcpy(f->token, w->token, sizeof f->token);
+        f->started = clock_monotonic();
         f->resync = resync;
         c->n_resyncs += resync;
         (void) snprintf(set, sizeof set, GIVEN_PREFIX "%s", w->id);

@@ -342,3 +342,13 @@ async def full(worker, request, reader, writer):
 async def broken(worker, request, reader, writer):
     await worker.send(writer, 500, {"title": "Internal error", "status": 500, "detail": "It is broken."})
     return True
+
+
+async def endless(worker, request, reader, writer):
+    if request.path != "/v1/sessions":
+        return False
+    n = int(dict(a.split("=", 1) for a in request.query.split("&")).get("next", 0))
+    await asyncio.sleep(0.05)
+    page = [{"session_id": str(uuid.uuid4()), "key": "of-many", "expires_at": stamp(time.time() + 3600)}]
+    await worker.send(writer, 200, {"sessions": page, "next": str(n + 1)})
+    return True

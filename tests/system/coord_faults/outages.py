@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 
+from . import fake
 from .driver import case, check, until
 from .redis import Redis, connected
 
@@ -120,6 +121,25 @@ def old_dump(lab):
         check(listed == set(new), f"the list: {len(listed)} sessions")
     again = other.create({"key": "old-0"})
     check(again not in old, "a session that ended is given out again")
+
+
+@case("outages: a worker whose list has no end holds nobody up when Redis comes back")
+def endless_list(lab):
+    redis = Redis(lab).start()
+    workers = [lab.worker(f"w{i}") for i in range(2)]
+    c = lab.coordinator(workers, redis.settings)
+    until(5, lambda: connected(c), "the coordinator reaches Redis")
+    kept = c.create({"key": "kept"})
+    workers[1].faults["GET", "/v1/sessions"] = fake.endless
+    redis.kill()
+    redis.start()
+    until(8, lambda: connected(c), "healthy again")
+    until(8, lambda: workers[1].asked("GET", "/v1/sessions"), "the worker is asked what it holds")
+    begin = time.monotonic()
+    made = c.request("POST", "/v1/sessions", {"key": "of-many"})
+    check(made.status in (200, 201), f"while it goes on: {made}")
+    check(c.request("GET", f"/v1/sessions/{kept}").status == 200, "a session is not found")
+    print(f"  a key was served after {time.monotonic() - begin:.1f} s")
 
 
 class Address:
