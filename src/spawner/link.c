@@ -196,11 +196,12 @@ static bool limits_are_valid(const Limits *l) {
                l->cpu_quota <= LIMIT_CPU_QUOTA_MAX && l->pids >= LIMIT_PIDS_MIN && l->pids <= LIMIT_PIDS_MAX;
 }
 
-/* The slot that the worker means, while it has the same tenant; before the zygote is ready there is none. */
+/* The slot that the worker means, while it has the same tenant; before the zygote is ready there is none. Of blanks it
+ * does not know. */
 static Slot *worker_slot(const Spawner *s, const SpawnMessage *m) {
         Slot *slot = s->table.slots && m->slot < s->table.counters->n_used ? &s->table.slots[m->slot] : NULL;
 
-        return slot && slot->state != SLOT_FREE && slot->generation == m->generation ? slot : NULL;
+        return slot && slot->state != SLOT_FREE && !blank_is(slot) && slot->generation == m->generation ? slot : NULL;
 }
 
 static void slot_freeze(Spawner *s, Slot *slot, bool freeze) {
