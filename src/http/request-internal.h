@@ -4,6 +4,7 @@
 #include <microhttpd.h>
 #include <sys/queue.h>
 
+#include "http/linger.h"
 #include "http/request.h"
 #include "http/server.h"
 
@@ -19,6 +20,7 @@ typedef struct HttpConnection {
         bool reading;
         bool closing;         /* it was shut down, which the library has not noticed yet */
         bool bad_target;      /* of the request that is being read */
+        bool unread;          /* it ends before all that the client sends is read */
         HttpRequest *request; /* borrowed: that is being read or served, or NULL */
         usec_t piece;         /* monotonic: when the last part of a body came */
         usec_t held;          /* monotonic: since when it is not read from, for we are not ready; 0: it is */
@@ -85,6 +87,7 @@ struct HttpServer {
         HttpServerSettings settings;
         struct MHD_Daemon *daemon;
         sd_event_source *io, *again, *tick;
+        HttpLinger *linger;
         HttpConnectionList connections; /* idle ones in order of their last use come before busy ones */
         unsigned n_connections, n_busy, n_broken;
         HttpCounters counters;

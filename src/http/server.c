@@ -56,6 +56,8 @@ static void on_connection(
         }
         if (!c)
                 return;
+        if (c->unread && !c->closing)
+                http_linger_add(s->linger, c->fd);
         TAILQ_REMOVE(&s->connections, c, entry);
         s->n_connections--;
         s->counters.connections = s->n_connections;
@@ -237,9 +239,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                 }
                 r->head_over = true;
                 /* before the body is read, the connection ends with the answer; without one it can go on */
-                return r->answered && (r->unclear || r->chunked || http_request_header(r, "Content-Length"))
-                               ? http_request_queue(r)
-                               : MHD_YES;
+                if (!r->answered || !(r->unclear || r->chunked || http_request_header(r, "Content-Length")))
+                        return MHD_YES;
+                r->client->unread = true;
+                return http_request_queue(r);
         }
 
         if (*upload_size > 0)
@@ -536,7 +539,9 @@ int http_server_new(sd_event *event, const HttpServerSettings *settings, HttpSer
                 return -errno;
         if (getrandom(&s->id_prefix, sizeof s->id_prefix, 0) < 0)
                 s->id_prefix = clock_realtime();
-        int r = start(s);
+        int r = http_linger_new(event, &s->linger);
+        if (r >= 0)
+                r = start(s);
         if (r < 0)
                 return r;
         *ret = take_ptr(s);
@@ -565,6 +570,7 @@ HttpServer *http_server_free(HttpServer *s) {
                 (void) MHD_run(s->daemon);
                 MHD_stop_daemon(s->daemon);
         }
+        s->linger = http_linger_free(s->linger);
         s->reserve = fd_close(s->reserve);
         free(s);
         return NULL;

@@ -268,6 +268,23 @@ static void test_bodies_that_are_too_large(void **state) {
         assert_int_equal(f->routes.n_calls, 0);
 }
 
+/* Who sends on sees the answer all the same: the connection is not broken off under it. */
+static void test_an_answer_beside_a_body(void **state) {
+        char piece[4096];
+        Fixture *f = *state;
+        Client *c = &f->clients[0];
+
+        memset(piece, 'x', sizeof piece);
+        send_text(c, "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000000\r\n\r\n");
+        for (int i = 0; i < 1000; i++) {
+                ssize_t n = send(c->fd, piece, sizeof piece, MSG_DONTWAIT | MSG_NOSIGNAL);
+                assert_true(n > 0 || errno == EAGAIN);
+                run_ready(f->event);
+        }
+        assert_problem(next_answer(f, c), 413, "body");
+        assert_closes(f, c);
+}
+
 static void test_a_body_where_none_belongs(void **state) {
         Fixture *f = *state;
 
@@ -401,6 +418,7 @@ int main(void) {
                 TEST(test_bodies),
                 TEST(test_bodies_in_pieces),
                 TEST(test_bodies_that_are_too_large),
+                TEST(test_an_answer_beside_a_body),
                 TEST(test_a_body_where_none_belongs),
                 TEST(test_body_as_it_comes),
                 TEST(test_leaving_while_the_body_is_held),
