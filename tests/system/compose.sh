@@ -1,16 +1,18 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# lab: container
-# timeout: 240
+# lab: container [vm]
+# timeout: 240 1800
+# options: --mem 4096
 # install: no
 # copy: packaging/compose:/lab/compose
 # A coordinator, Redis and three workers in containers of the real Docker, by the real Compose. The image that all is
-# built on is made of this machine's own packages: there is no registry here. Runs in a virtual machine just as well.
+# built on is made of this machine's own packages: there is no registry here. In a virtual machine, where limits of
+# sandboxes are real, it takes a quarter of an hour without KVM.
 . /lab/system/lib.sh
 
 url=http://127.0.0.1:8000
 start_docker
-compose() { (cd /lab/compose && BASE=base:1 REDIS_IMAGE=base:1 COMPOSE_PROJECT_NAME=fleet docker-compose "$@"); }
+compose() { (cd /lab/compose && BASE=base:1 REDIS_IMAGE=base:1 COMPOSE_PROJECT_NAME=fleet COMPOSE_HTTP_TIMEOUT=600 docker-compose "$@"); }
 ready() { [ "$(curl -s $url/health | jq '[.workers[] | select(.status == "healthy" and .pool_ready > 0)] | length')" = "$1" ]; }
 
 step "an image of this machine's packages"
@@ -23,7 +25,7 @@ step "up"
 mkdir -p /lab/compose/packages
 cp /lab/packages/*.deb /lab/compose/packages/
 compose up --build --detach >/lab/up 2>&1 || { tail -n 40 /lab/up; fail "compose up"; }
-until_true 60 ready 3 || {
+until_true 120 ready 3 || {
     docker ps -a --format '{{.Names}}: {{.Status}}'
     for container in $(docker ps -aq); do docker logs --tail 5 "$container"; done
     fail "no three workers: $(curl -s $url/health)"
@@ -55,7 +57,7 @@ done
 
 step "more workers"
 compose up --detach --scale worker=5 >/lab/up 2>&1 || { tail -n 40 /lab/up; fail "scale"; }
-until_true 60 ready 5 || fail "no five workers: $(curl -s $url/health)"
+until_true 120 ready 5 || fail "no five workers: $(curl -s $url/health)"
 
 step "down"
 compose down >/lab/down 2>&1 || { cat /lab/down; fail "down"; }
