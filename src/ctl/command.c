@@ -105,7 +105,7 @@ const Command *command_find(char **words, int n_words, int *ret_n_words) {
 
         safe = terminal_escape_string(words[0]);
         if (group)
-                print_error("%s: Unknown or missing second word; see sandboxctl help", safe);
+                print_error("%s: Unknown or missing second word; see sandboxctl help %s", safe, safe);
         else
                 print_error("%s: Unknown command; see sandboxctl help", safe);
         return NULL;
@@ -124,6 +124,31 @@ static void print_options(unsigned sets, FILE *f) {
         }
 }
 
+static void print_command(const Command *c, FILE *f) {
+        _cleanup_free_ char *left = xasprintf("%s%s%s", c->name, *c->usage ? " " : "", c->usage);
+
+        if (strlen(left) > 26)
+                fprintf(f, "  %s\n  %-26s %s\n", left, "", c->description);
+        else
+                fprintf(f, "  %-26s %s\n", left, c->description);
+}
+
+bool command_help_group(const char *word, FILE *f) {
+        size_t n = strlen(word);
+        bool group = false;
+
+        for (size_t i = 0; i < command_table_size; i++)
+                group = group || (strncmp(command_table[i].name, word, n) == 0 && command_table[i].name[n] == ' ');
+        if (!group)
+                return false;
+        fprintf(f, "Commands of sandboxctl %s:\n", word);
+        for (size_t i = 0; i < command_table_size; i++)
+                if (strncmp(command_table[i].name, word, n) == 0 && strchr(" ", command_table[i].name[n]))
+                        print_command(command_table + i, f);
+        fprintf(f, "\nsandboxctl help %s WORD tells the options of one.\n", word);
+        return true;
+}
+
 void command_help(const Command *c, FILE *f) {
         if (c) {
                 fprintf(f, "sandboxctl [OPTION...] %s%s%s%s\n\n%s.\n", c->name, c->options ? " [OPTION...]" : "",
@@ -140,16 +165,8 @@ void command_help(const Command *c, FILE *f) {
               "Create instant isolated sandboxes, run code in them, look after the workers.\n\n"
               "Commands:\n",
                 f);
-        for (size_t i = 0; i < command_table_size; i++) {
-                _cleanup_free_ char *left = NULL;
-
-                left = xasprintf(
-                        "%s%s%s", command_table[i].name, *command_table[i].usage ? " " : "", command_table[i].usage);
-                if (strlen(left) > 26)
-                        fprintf(f, "  %s\n  %-26s %s\n", left, "", command_table[i].description);
-                else
-                        fprintf(f, "  %-26s %s\n", left, command_table[i].description);
-        }
+        for (size_t i = 0; i < command_table_size; i++)
+                print_command(command_table + i, f);
         fputs("\nOptions of all commands:\n", f);
         print_options(OPTIONS_GLOBAL, f);
         fputs("\nsandboxctl help COMMAND tells the options of one command. See also sandboxctl(1).\n", f);
@@ -160,6 +177,8 @@ int command_show_help(Ctl *ctl, int argc, char **argv) {
         int n;
 
         (void) ctl; /* needs no server */
+        if (argc == 1 && command_help_group(argv[0], stdout))
+                return 0;
         if (argc > 0) {
                 c = command_find(argv, argc, &n);
                 if (!c)

@@ -27,6 +27,9 @@ extern const size_t command_table_size;
 /* The command that the first one or two words name, in @ret_n_words how many; NULL after an error was printed. */
 const Command *command_find(char **words, int n_words, int *ret_n_words);
 
+/* The commands that begin with this word, if it is one of several. Returns whether it is. */
+bool command_help_group(const char *word, FILE *f);
+
 /* @c: NULL for the overview. */
 void command_help(const Command *c, FILE *f);
 

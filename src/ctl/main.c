@@ -23,6 +23,10 @@ static int usage_status(const Command *c) {
         return c && c->passes_status ? STATUS_REFUSED : STATUS_USAGE;
 }
 
+static bool is_help(const char *word) {
+        return strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0;
+}
+
 static int run(Ctl *ctl, int argc, char **argv) {
         _cleanup_free_ char **words = xrealloc(NULL, (size_t) (argc + 1) * sizeof *words);
         _cleanup_free_ char **args = xrealloc(NULL, (size_t) (argc + 1) * sizeof *args);
@@ -39,6 +43,8 @@ static int run(Ctl *ctl, int argc, char **argv) {
                 return o->help ? 0 : STATUS_USAGE;
         }
 
+        if ((o->help || (n_words > 1 && is_help(words[1]))) && n_words <= 2 && command_help_group(words[0], stdout))
+                return 0;
         c = ctl->command = command_find(words, n_words, &used);
         if (!c)
                 return STATUS_USAGE;

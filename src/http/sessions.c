@@ -106,6 +106,9 @@ static int list_argument(const char *name, const char *value, void *userdata) {
                 return 0;
         }
         if (strcmp(name, "state") == 0) {
+                if (strcmp(value, "running") != 0 && strcmp(value, "paused") != 0)
+                        return error_set_field(q->error, ERROR_INVALID_VALUE, "state", "running or paused",
+                                "\"state\" is \"running\" or \"paused\".");
                 q->state = value;
                 return 0;
         }

@@ -90,6 +90,11 @@ static void finds_commands_of_one_and_two_words(void **state) {
         assert_string_equal(command_find(one, 2, &n)->name, "kill");
         assert_int_equal(n, 1);
         assert_null(command_find(half, 1, &n));
+        assert_true(command_help_group("worker", stderr));
+        assert_true(command_help_group("snapshot", stderr)); /* a command by itself too */
+        assert_false(command_help_group("work", stderr));
+        assert_false(command_help_group("kill", stderr));
+        assert_false(command_help_group("", stderr));
         assert_null(command_find(unknown, 1, &n));
 }
 

@@ -296,6 +296,7 @@ def ended(server):
 def list_arguments(server):
     for query, status in (("limit=0", 422), ("limit=1001", 422), ("limit=-1", 422), ("limit=x", 422), ("limit=", 422),
                           ("limit=99999999999999999999", 422), ("next=x", 422), ("next=-1", 422), ("nonsense=1", 400),
+                          ("state=ended", 422), ("state=", 422),
                           ("limit=1&nonsense=1", 400), ("%00=1", 400), ("a%0d%0ab=1", 400),
                           ("&".join(f"metadata.a{i}=x" for i in range(9)), 422)):
         is_problem(server.request("GET", f"/v1/sessions?{query}"), status)
