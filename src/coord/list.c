@@ -118,6 +118,8 @@ static void merge(List *l, json_t *items) {
         size_t i, k;
 
         json_array_foreach(items, i, item) {
+                if (i == LIMIT_MAX) /* each is compared with all others */
+                        return;
                 const char *name = json_string_value(json_object_get(item, "name"));
                 found = NULL;
                 json_array_foreach(l->items, k, there) {
