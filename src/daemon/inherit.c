@@ -19,7 +19,7 @@ int manager_open_registry(Manager *m) {
 
         (void) snprintf(path, sizeof path, "%s/%s", m->options.state, m->config->worker_id);
         if (m->options.standalone) { /* opening tells when that did not work */
-                (void) mkdir(m->options.state, 0755);
+                (void) manager_make_folder(m->options.state);
                 (void) mkdir(path, 0750);
         }
         (void) snprintf(path, sizeof path, "%s/%s/sessions", m->options.state, m->config->worker_id);

@@ -97,6 +97,8 @@ int manager_watch_pressure(Manager *m);
 /* standalone.c: a program of the package: beside this one, in @folder, when it runs from where it was built, else where
  * it is installed. */
 void manager_find_program(const char *folder, const char *name, char *buf, size_t size);
+/* standalone.c: with all above it. Returns 0 or -errno. */
+int manager_make_folder(const char *folder);
 /* standalone.c: makes the image, starts the spawner and gives up rights. Returns 0 or -errno, having logged. */
 int manager_standalone(Manager *m);
 

@@ -64,20 +64,26 @@ static int run(char *const argv[], char *buf, size_t size) {
         return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? 0 : -ECHILD;
 }
 
+int manager_make_folder(const char *folder) {
+        char path[PATH_MAX];
+
+        (void) snprintf(path, sizeof path, "%s", folder);
+        for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
+                *p = '\0';
+                (void) mkdir(path, 0755);
+                *p = '/';
+        }
+        return mkdir(path, 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
 static int make_folders(Manager *m, char *images, size_t size) {
         (void) snprintf(images, size, "%s/images", m->options.state);
         const char *const folders[] = { m->options.state, images, m->options.runtime };
 
         for (size_t i = 0; i < ELEMENTSOF(folders); i++) {
-                char path[PATH_MAX];
-                (void) snprintf(path, sizeof path, "%s", folders[i]);
-                for (char *p = strchr(path + 1, '/'); p; p = strchr(p + 1, '/')) {
-                        *p = '\0';
-                        (void) mkdir(path, 0755);
-                        *p = '/';
-                }
-                if (mkdir(path, 0755) < 0 && errno != EEXIST)
-                        return log_error_errno(errno, "Cannot make %s: %m", path);
+                int r = manager_make_folder(folders[i]);
+                if (r < 0)
+                        return log_error_errno(r, "Cannot make %s: %m", folders[i]);
         }
         return 0;
 }

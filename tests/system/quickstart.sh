@@ -42,6 +42,7 @@ set -euo pipefail
 ip link set lo up
 try() { # AS...
     in_a_minute "$@" tools/quickstart || fail "too late"
+    ! grep -E 'no snapshots|will not be known' build-quickstart/sandboxd.log || fail "its folders are not there"
     "$@" tools/quickstart >again.log 2>&1 || { cat again.log; echo "FAILED: the second time"; exit 1; }
     "$@" tools/quickstart --stop
     [ "$("$@" tools/quickstart --stop)" = "nothing runs" ] || { echo "FAILED: --stop"; exit 1; }
