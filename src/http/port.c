@@ -80,6 +80,8 @@ static int send_request(PortExchange *x, size_t i, Error *error) {
         _cleanup_free_ char *whole = NULL;
         PortHead head;
 
+        if (x->socks[i] <= 0)
+                return -EBADF; /* never one of our own, which would reach the host */
         int r = connect_to(x, i > 0);
         if (r == 0)
                 r = port_head_make(&head, x->request, x->port, x->prefix, error);
