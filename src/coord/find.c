@@ -57,6 +57,9 @@ int learn_session(Coordinator *c, Worker *w, const char *owner, const json_t *ob
 
         if (!id || !id_is_valid(id))
                 return -EPROTO;
+        const KnownSession *k = sessions_find(c->sessions, id);
+        if (k && !k->lost && k->worker && k->worker != w && worker_is_reachable(k->worker))
+                return -EEXIST;
         return sessions_put(c->sessions, id, w, said ? said : owner, key, created,
                 expires ? expires : clock_realtime() + EXPIRES_FALLBACK, ret);
 }

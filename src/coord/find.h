@@ -22,7 +22,8 @@ Finding *finding_free(Finding *f);
 /* May requests for it be sent now? Returns 0, or -errno with @error set: it is lost, or its worker is away. */
 int find_check(Coordinator *c, KnownSession *k, Error *error);
 
-/* Learns of a session from a worker's JSON. Returns 0, -EPROTO (that is no session) or -ENOMEM. */
+/* Learns of a session from a worker's JSON. Sessions do not move: of one that another worker has, which can be reached,
+ * nothing is believed. Returns 0, -EPROTO (that is no session), -EEXIST or -ENOMEM. */
 int learn_session(Coordinator *c, Worker *w, const char *owner, const json_t *object, KnownSession **ret);
 
 /* Microseconds since 1970 of "2026-01-31T12:00:00.000Z", or 0. */

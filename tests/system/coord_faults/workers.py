@@ -2,6 +2,7 @@
 """What workers do wrong."""
 import concurrent.futures
 import time
+import uuid
 
 from patience import patience
 
@@ -151,6 +152,37 @@ def bad_creates(lab):
                 check(answer.status == 201, f"{name}: {answer}")
         check(not a.sessions, f"{name}: sessions are left")
         lab.clear()
+
+
+@case("a worker that says it has the session of another is not believed")
+def stolen(lab):
+    a, b = lab.worker("a"), lab.worker("b")
+    c = lab.coordinator([a, b])
+    b.faults["POST", "/v1/sessions"] = fake.full
+    victim = c.create()
+    check(victim in a.sessions, "the session is at a")
+    a.faults["POST", "/v1/sessions"] = fake.full
+
+    async def steal(worker, request, reader, writer):
+        described = {**a.describe(a.sessions[victim]), "worker_id": "b"}
+        if request.method == "POST":
+            await worker.send(writer, 201, described)
+        else:
+            await worker.send(writer, 200, {"sessions": [described]})
+        return True
+
+    b.faults["POST", "/v1/sessions"] = steal
+    answer = c.request("POST", "/v1/sessions")
+    check(answer.status != 201 or answer.json()["session_id"] != victim, f"it was given out: {answer}")
+    a.faults.clear()
+    b.faults["GET", "/v1/sessions"] = steal
+    b.requests.clear()
+    b.token = str(uuid.uuid4())  # it is asked what it holds
+    until(8, lambda: b.asked("GET", "/v1/sessions"), "it is asked what it holds")
+    for _ in range(20):
+        time.sleep(0.02)
+        answer = c.request("POST", f"/v1/sessions/{victim}/exec", {"command": "secret"})
+        check(answer.status == 200 and answer.json()["worker"] == "a", f"at the thief: {answer}")
 
 
 @case("a creation that is never answered goes elsewhere")
