@@ -13,6 +13,7 @@
 #define AT_ONCE 16U
 #define PATIENCE_USEC (1 * USEC_PER_SEC)
 #define QUESTIONS_PER_SEC 5000U
+#define SESSIONS "/v1/sessions/"
 
 struct Ask {
         Coordinator *coord; /* borrowed */
@@ -28,7 +29,7 @@ struct Ask {
         bool found;
         bool finishing;
         sd_event_source *end;
-        char target[sizeof "/v1/sessions/" + SESSION_ID_MAX];
+        char target[sizeof SESSIONS + SESSION_ID_MAX];
 };
 
 Ask *ask_free(Ask *a) {
@@ -65,7 +66,8 @@ static void take_answer(Ask *a, Call *c) {
 
         switch (call_status(c)) {
         case 200:
-                a->found = j && learn_session(a->coord, c->worker, a->owner, j, &k) >= 0;
+                a->found = j && learn_session(a->coord, c->worker, a->owner, j, &k) >= 0 &&
+                           strcmp(k->id, a->target + strlen(SESSIONS)) == 0;
                 a->unsure |= !a->found;
                 if (a->found) /* it is not in the store, or something else is */
                         (void) record_put(a->coord, k, c->body, NULL, NULL, NULL);
@@ -189,7 +191,7 @@ int ask_workers(Coordinator *c, const char *id, const HttpRequest *r, AskDone *d
         a->coord = c;
         a->done = done;
         a->userdata = userdata;
-        (void) snprintf(a->target, sizeof a->target, "/v1/sessions/%s", id);
+        (void) snprintf(a->target, sizeof a->target, SESSIONS "%s", id);
         int k = keep_sender(a, r);
         if (k >= 0)
                 k = list_workers(a);

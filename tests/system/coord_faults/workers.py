@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What workers do wrong."""
+import asyncio
 import concurrent.futures
 import time
 import uuid
@@ -183,6 +184,28 @@ def stolen(lab):
         time.sleep(0.02)
         answer = c.request("POST", f"/v1/sessions/{victim}/exec", {"command": "secret"})
         check(answer.status == 200 and answer.json()["worker"] == "a", f"at the thief: {answer}")
+
+
+@case("a worker that answers for another session does not hide the one that was asked for")
+def other_answer(lab):
+    a, b = lab.worker("a"), lab.worker("b")
+    session = str(uuid.uuid4())
+    c = lab.coordinator([a, b])
+
+    async def other(worker, request, reader, writer):
+        made = {"id": str(uuid.uuid4()), "key": None, "owner": None}
+        await worker.send(writer, 200, worker.describe(made))
+        return True
+
+    async def slow(worker, request, reader, writer):
+        await asyncio.sleep(0.2)
+        return False
+
+    a.sessions[session] = {"id": session, "key": None, "owner": None}  # not known to the coordinator yet
+    a.faults["GET", f"/v1/sessions/{session}"] = slow
+    b.faults["GET", f"/v1/sessions/{session}"] = other
+    answer = c.request("GET", f"/v1/sessions/{session}")
+    check(answer.status == 200 and answer.json()["worker_id"] == "a", f"{answer}")
 
 
 @case("a creation that is never answered goes elsewhere")
