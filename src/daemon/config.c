@@ -80,6 +80,10 @@ static const ConfSetting settings[] = {
           .max = POOL_SIZE_MAX, .fallback = "20",
           .expected = "a whole number from 0 to 4096",
           .description = "Most sandboxes kept ready when there is much demand" },
+        { "Pool", "IdleTime", NULL, conf_parse_duration, MEMBER(pool_idle),
+          .min = USEC_PER_SEC, .max = 366 * DAY, .fallback = "10min",
+          .expected = "a time from 1s to 366d, such as 90s, 15min or 1h",
+          .description = "Without a new session for so long the pool shrinks to MinSize" },
 
         { "Session", "Timeout", "SESSION_TIMEOUT", conf_parse_duration, MEMBER(session_timeout),
           .min = USEC_PER_SEC, .max = 366 * DAY, .fallback = "1h",

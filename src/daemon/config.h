@@ -13,6 +13,7 @@
 typedef struct PoolConfig {
         char *image;
         unsigned size, min, max;
+        usec_t idle;
         char *warm; /* an interpreter, or "" */
         unsigned calls; /* groups of system calls that are added, CALLS_... */
 } PoolConfig;
@@ -28,6 +29,7 @@ typedef struct Config {
         unsigned pool_size;
         unsigned pool_min;
         unsigned pool_max;
+        usec_t pool_idle;
         PoolConfig pools[POOLS_MAX]; /* of other images, in the order of the files */
         size_t n_pools;
 

@@ -39,7 +39,13 @@ static void set_warmth(ManagerPool *p, PoolSettings *s, const char *interpreter,
 static PoolSettings default_settings(Manager *m) {
         const Config *c = m->config;
         _cleanup_free_ char *warm = config_warm(c);
-        PoolSettings s = { .size = c->pool_size, .min = c->pool_min, .max = c->pool_max, .spec.limits = c->limits };
+        PoolSettings s = {
+                .size = c->pool_size,
+                .min = c->pool_min,
+                .idle = c->pool_idle,
+                .max = c->pool_max,
+                .spec.limits = c->limits,
+        };
         ImageConfig *config = NULL;
         Error error = { 0 };
 
@@ -61,6 +67,7 @@ static PoolSettings section_settings(Manager *m, ManagerPool *p, const PoolConfi
         if (found) {
                 s.size = c->size;
                 s.min = c->min;
+                s.idle = c->idle;
                 s.max = c->max;
         }
         if (c && !found && !p->missed)

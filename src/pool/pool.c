@@ -12,8 +12,7 @@
 #define BACKOFF_MIN_USEC (500 * USEC_PER_MSEC)
 #define BACKOFF_MAX_USEC (30 * USEC_PER_SEC)
 #define REVIEW_USEC (10 * USEC_PER_SEC)
-#define QUIET_USEC (30 * USEC_PER_SEC) /* without demand: back towards the size */
-#define IDLE_USEC (600 * USEC_PER_SEC) /* without demand: back towards the minimum */
+#define QUIET_USEC (30 * USEC_PER_SEC) /* without demand: back towards the size; the minimum is in the settings */
 
 typedef struct Member {
         Sandbox *sandbox; /* owned */
@@ -197,17 +196,26 @@ static void set_target(Pool *p, unsigned target) {
         schedule_refill(p, REFILL_DELAY_USEC);
 }
 
+static usec_t idle_usec(const Pool *p) {
+        return p->settings.idle > 0 ? p->settings.idle : USEC_INFINITY;
+}
+
+/* Often enough for a short idle time. */
+static usec_t review_usec(const Pool *p) {
+        return MIN(REVIEW_USEC, idle_usec(p) / 2);
+}
+
 /* Once in a while: less demand, fewer members. */
 static int on_review(sd_event_source *source, uint64_t usec, void *userdata) {
         Pool *p = userdata;
         usec_t quiet = clock_monotonic() - p->last_take;
 
         (void) usec;
-        (void) sd_event_source_set_time_relative(source, REVIEW_USEC);
-        if (quiet >= IDLE_USEC && p->target > p->settings.min)
-                set_target(p, p->target - 1);
-        else if (quiet >= QUIET_USEC && p->target > p->settings.size)
+        (void) sd_event_source_set_time_relative(source, review_usec(p));
+        if (quiet >= MIN(QUIET_USEC, idle_usec(p)) && p->target > p->settings.size)
                 set_target(p, MAX(p->settings.size, p->target / 2));
+        else if (quiet >= idle_usec(p) && p->target > p->settings.min)
+                set_target(p, p->target - 1);
         if (p->n_ready + p->n_starting < p->target)
                 schedule_refill(p, 0);
         return 0;
@@ -241,7 +249,7 @@ int pool_new(sd_event *event, Backend *backend, const PoolSettings *settings, Po
         r = sd_event_source_set_priority(p->refill, SD_EVENT_PRIORITY_IDLE);
         if (r < 0)
                 return r;
-        r = sd_event_add_time_relative(event, &p->review, CLOCK_MONOTONIC, REVIEW_USEC, USEC_PER_SEC, on_review, p);
+        r = sd_event_add_time_relative(event, &p->review, CLOCK_MONOTONIC, review_usec(p), USEC_PER_SEC, on_review, p);
         if (r < 0)
                 return r;
         r = sd_event_source_set_enabled(p->review, SD_EVENT_ON);
@@ -329,6 +337,7 @@ void pool_configure(Pool *p, const PoolSettings *settings) {
         if (other)
                 pool_stop(p);
         p->settings = *settings;
+        (void) sd_event_source_set_time_relative(p->review, review_usec(p));
         set_target(p, resized ? settings->size : MIN(MAX(p->target, settings->min), settings->max));
         if (running)
                 pool_start(p);

@@ -17,7 +17,8 @@ typedef int PoolPrepare(Pool *p, Sandbox *s, const void *with);
 
 typedef struct PoolSettings {
         unsigned size; /* at start, and when demand has passed */
-        unsigned min;  /* after a long time without demand */
+        unsigned min;  /* after so long without demand: */
+        usec_t idle;   /* 0: never */
         unsigned max;
         SandboxSpec spec;
         PoolPrepare *prepare; /* or NULL */

@@ -92,8 +92,23 @@ size=$(health pool_ready)
 # and those that the spawner makes ahead
 until_true 10 eval '[ "$(members | wc -l)" -le $((size + BLANKS_MAX)) ]' || fail "they live on"
 
-step "no more than there may be: 503, and when to come back"
+step "nobody asks for long: the pool shrinks from what it has grown to, to its minimum and no further"
+hey -n 40 -c 20 -m POST "$WORKER_URL/v1/sessions" >/tmp/hey
+size=$(health pool_size)
+[ "$size" -gt 5 ] || fail "the pool has not grown: $size"
+for id in $(get '/v1/sessions?limit=1000' | jq -r '.sessions[].session_id'); do
+    curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$id" || fail "delete"
+done
 mkdir -p /etc/sandboxd/sandboxd.conf.d
+printf '[Pool]\nIdleTime=2s\n' >/etc/sandboxd/sandboxd.conf.d/60-idle.conf
+systemctl reload sandboxd@worker1 || fail "reload"
+until_true 60 eval '[ "$(health pool_size) $(health pool_ready)" = "2 2" ]' || fail "the pool does not shrink: $(get /health)"
+until_true 10 eval '[ "$(members | wc -l)" -le $((2 + BLANKS_MAX)) ]' || fail "they live on"
+sleep 3 # three more reviews
+expect "2 2" "$(health pool_size) $(health pool_ready)" "the minimum"
+rm /etc/sandboxd/sandboxd.conf.d/60-idle.conf
+
+step "no more than there may be: 503, and when to come back"
 printf '[Session]\nMax=3\n' >/etc/sandboxd/sandboxd.conf.d/50-test.conf
 systemctl reload sandboxd@worker1 || fail "reload"
 for _ in 1 2 3; do id=$(create) || fail "create"; done

@@ -93,6 +93,7 @@ static void without_anything_defaults_hold(void **state) {
         assert_int_equal(config->pool_size, 5);
         assert_int_equal(config->pool_min, 2);
         assert_int_equal(config->pool_max, 20);
+        assert_int_equal(config->pool_idle, 600 * USEC_PER_SEC);
         assert_true(config->session_timeout == 3600 * USEC_PER_SEC);
         assert_true(config->session_timeout_max == 86400 * USEC_PER_SEC);
         assert_int_equal(config->sessions_max, 0);
@@ -235,7 +236,7 @@ static void pools_of_images_are_checked(void **state) {
                 { "[Limits \"x\"]\n", ":1: there is no section [Limits \"x\"]" },
                 { "[Pool \"x\"]\nSize=1\nSize=2\n", ":3: [Pool] Size= is set twice" },
                 { "[Pool \"x\"]\nSize=3\n[Pool \"x:latest\"]\n", ":3: [Pool \"x:latest\"] is in this file twice" },
-                { "[Pool \"x\"]\nMemory=1G\n", ":2: [Pool] has no setting Memory=; expected one of: Size MinSize MaxSize Warm SystemCalls" },
+                { "[Pool \"x\"]\nMemory=1G\n", ":2: [Pool] has no setting Memory=; expected one of: Size MinSize MaxSize IdleTime Warm SystemCalls" },
                 { "[Pool \"x\"]\nWarm=perl\n", ":2: [Pool] Warm=perl: expected python3, bash or node, or nothing." },
                 { "[Pool \"x\"]\nSystemCalls=@keyring\n", ":2: [Pool] SystemCalls=@keyring: expected @aio, @debug and @numa, " },
                 { "[Pool \"x\"]\nSystemCalls=@aio,@numa\n", ":2: [Pool] SystemCalls=@aio,@numa: expected @aio, " },
@@ -389,6 +390,9 @@ static void bounds_are_those_of_the_expected_text(void **state) {
                 bool good;
         } cases[] = {
                 { "[Pool]\nMaxSize=4096\n", true },
+                { "[Pool]\nIdleTime=1s\n", true },
+                { "[Pool]\nIdleTime=999ms\n", false },
+                { "[Pool]\nIdleTime=367d\n", false },
                 { "[Pool]\nMaxSize=4097\n", false },
                 { "[Session]\nTimeout=1s\n", true },
                 { "[Session]\nTimeout=999ms\n", false },

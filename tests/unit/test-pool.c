@@ -27,6 +27,7 @@ static void on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata) 
 static const PoolSettings settings = {
         .size = 4,
         .min = 2,
+        .idle = 600 * USEC_PER_SEC,
         .max = 12,
         .spec = { .image = "base", .limits = { 1, 2, 3, 4 } },
 };
@@ -227,7 +228,7 @@ static void test_shrinks_to_its_minimum_when_it_is_idle(void **state) {
         Fixture *f = *state;
 
         fill(f, 4);
-        clock_shift_for_test(IDLE_USEC + USEC_PER_SEC);
+        clock_shift_for_test(settings.idle + USEC_PER_SEC);
         for (unsigned i = 0; i < 10; i++)
                 review(f);
         assert_int_equal(pool_target(f->pool), 2);
@@ -238,6 +239,40 @@ static void test_shrinks_to_its_minimum_when_it_is_idle(void **state) {
         take(f);
         assert_null(pool_take(f->pool));
         assert_true(pool_target(f->pool) > 2);
+}
+
+static void test_a_short_idle_time_is_not_longer_than_its_name(void **state) {
+        Fixture *f = *state;
+        PoolSettings other = settings;
+        uint64_t before, due;
+
+        fill(f, 4);
+        assert_int_equal(sd_event_source_get_time(f->pool->review, &before), 0);
+        other.idle = 2 * USEC_PER_SEC; /* less than it takes elsewhere to be back at the size */
+        pool_configure(f->pool, &other);
+        assert_int_equal(sd_event_source_get_time(f->pool->review, &due), 0);
+        assert_true(due + 5 * USEC_PER_SEC < before);
+        set_target(f->pool, 12);
+        settle(f);
+        review(f);
+        assert_int_equal(pool_target(f->pool), 12);
+        clock_shift_for_test(3 * USEC_PER_SEC);
+        for (unsigned i = 0; i < 10; i++)
+                review(f);
+        assert_int_equal(pool_target(f->pool), 2);
+}
+
+static void test_without_an_idle_time_it_stays_at_its_size(void **state) {
+        Fixture *f = *state;
+        PoolSettings other = settings;
+
+        other.idle = 0;
+        pool_configure(f->pool, &other);
+        fill(f, 4);
+        clock_shift_for_test(settings.idle + USEC_PER_SEC);
+        for (unsigned i = 0; i < 10; i++)
+                review(f);
+        assert_int_equal(pool_target(f->pool), 4);
 }
 
 static void test_a_dead_member_is_not_handed_out(void **state) {
@@ -420,7 +455,7 @@ static void test_configure_keeps_a_target_within_the_new_bounds(void **state) {
         assert_int_equal(pool_target(f->pool), 8);
         other.max = 12;
         other.min = 4;
-        clock_shift_for_test(IDLE_USEC + USEC_PER_SEC);
+        clock_shift_for_test(settings.idle + USEC_PER_SEC);
         pool_configure(f->pool, &other);
         for (unsigned i = 0; i < 20; i++)
                 review(f);
@@ -485,6 +520,8 @@ int main(void) {
                 TEST(test_only_so_many_are_made_side_by_side),
                 TEST(test_shrinks_to_its_size_when_it_is_quiet),
                 TEST(test_shrinks_to_its_minimum_when_it_is_idle),
+                TEST(test_a_short_idle_time_is_not_longer_than_its_name),
+                TEST(test_without_an_idle_time_it_stays_at_its_size),
                 TEST(test_a_dead_member_is_not_handed_out),
                 TEST(test_all_dead),
                 TEST(test_a_member_that_dies_is_replaced),
