@@ -43,6 +43,8 @@ int session_new(Server *s, bool limits, char ret_id[static SESSION_ID_MAX + 1]) 
         _cleanup_answer_ Answer answer = { 0 };
 
         ret_id[0] = '\0';
+        if (body && s->image)
+                (void) json_object_set_new(body, "image", json_string(s->image));
         int r = body ? client_call(s->client, &call, &answer) : -ENOMEM;
         json_decref(body);
         if (r < 0)

@@ -11,6 +11,7 @@ typedef struct Server {
         const char *url;
         const char *socket;
         const char *key;
+        const char *image; /* of new sessions, NULL: the server's own choice */
         Client *client; /* owned; one for each process */
 } Server;
 

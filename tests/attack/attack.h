@@ -36,6 +36,7 @@ typedef enum AttackKind {
 #define MAY_END 2U      /* the sandbox may be ended by what is done in it */
 #define REPEAT 4U       /* part 'b' is run many times */
 #define SHORT 8U        /* part 'b' may take two seconds, and has to be answered soon after */
+#define LASTS 32U       /* part 'a' goes on for as long as the runner wants it to, ten minutes at most */
 #define KNOWN 16U       /* does not hold as things are: SECURITY.md says why; does not count as failed */
 
 typedef struct Attack {

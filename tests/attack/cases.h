@@ -15,7 +15,7 @@ ATTACK(file_marks, SINGLE, 0, "no capabilities; nosuid", "file capabilities and 
 ATTACK(page_cache, HEIR, 0, "an image of own inodes, no writable mapping of it; splice() of a patched kernel", "CVE-2022-0847, CVE-2026-31431, CVE-2016-5195")
 ATTACK(stdio_reopen, SINGLE, 0, "streams are pipes of this command alone", "leaks through /proc/self/fd")
 ATTACK(traps_fs, OUTSIDE, 0, "files of a sandbox are never touched by path from outside; the whole file system goes at once", "CVE-2018-15664, CVE-2024-28185, CVE-2026-34079")
-ATTACK(file_swap, OUTSIDE, 0, "files are read and written by a helper in the sandbox, with its rights", "CVE-2018-15664, CVE-2026-41568, CVE-2026-34078")
+ATTACK(file_swap, OUTSIDE, LASTS, "files are read and written by a helper in the sandbox, with its rights", "CVE-2018-15664, CVE-2026-41568, CVE-2026-34078")
 ATTACK(cwd_link, SINGLE, 0, "process 1 is not dumpable; folders are entered with the payload's rights", "CVE-2024-21626 by a link for the next command's folder")
 
 /* proc.c */

@@ -352,7 +352,7 @@ static int run_python(void *argument) {
 int attack_compat_ok(char part) {
         (void) part;
         if (access("/usr/bin/python3", X_OK) < 0)
-                return skipped("the image has no python3");
+                return skipped("no python3");
         int fd = open("/tmp/attack-script.py", O_CREAT | O_WRONLY | O_CLOEXEC, 0644);
         if (fd < 0 || write(fd, script, sizeof script - 1) != (ssize_t) sizeof script - 1)
                 return broken("cannot write a script");

@@ -76,9 +76,12 @@ void end_session(Runner *x, const Case *c, Verdict *v, char *id) {
 
 int run_part(Runner *x, const Case *c, const char *id, char part, Result *ret) {
         const char *argv[] = { x->inside, c->name, (char[]){ part, '\0' }, NULL };
-        bool hurry = part == 'b' && (c->flags & SHORT);
-        Run run = { .session = id, .argv = argv, .timeout = hurry ? 2 : TIMEOUT_SEC };
+        Run run = { .session = id, .argv = argv, .timeout = TIMEOUT_SEC };
 
+        if (part == 'b' && (c->flags & SHORT))
+                run.timeout = 2;
+        else if (c->flags & LASTS)
+                run.timeout = LASTING_TIMEOUT_SEC;
         return run_command(&x->server, &run, ret);
 }
 

@@ -131,6 +131,7 @@ static const struct option options[] = {
         { "url", required_argument, NULL, 'u' },
         { "socket", required_argument, NULL, 's' },
         { "key", required_argument, NULL, 'k' },
+        { "image", required_argument, NULL, 'i' },
         { "program", required_argument, NULL, 'p' },
         { "list", no_argument, NULL, 'l' },
         { "verbose", no_argument, NULL, 'v' },
@@ -143,6 +144,7 @@ static int usage(FILE *f, int status) {
         (void) fputs("Attacks the sandboxes of a running worker and tells what held.\n\n"
                      "run --url URL | --socket PATH [OPTION...] [CASE...]\n\n"
                      "  --key KEY       of the API (default: the variable SANDBOXD_KEY)\n"
+                     "  --image NAME    that the sandboxes are made of (default: the server's own choice)\n"
                      "  --program FILE  the program with the cases (default: \"attack\" beside this one)\n"
                      "  --list          show the cases\n"
                      "  --thorough      take the time for 100,000 reads and writes\n"
@@ -166,6 +168,9 @@ int main(int argc, char *argv[]) {
                         break;
                 case 'k':
                         x.server.key = optarg;
+                        break;
+                case 'i':
+                        x.server.image = optarg;
                         break;
                 case 'p':
                         (void) snprintf(x.program, sizeof x.program, "%s", optarg);
@@ -234,10 +239,12 @@ int main(int argc, char *argv[]) {
         free(x.image);
         x.server.client = client_free(x.server.client);
         if (x.skipped)
-                (void) printf("%u skipped\n", x.skipped);
+                (void) printf("%u skipped, which are none of those that held\n", x.skipped);
         if (x.known)
                 (void) printf("%u known gaps, see SECURITY.md\n", x.known);
-        (void) printf("sandboxes: %u of %u cases held\n", x.passed, x.passed + x.failed);
+        (void) printf("sandboxes%s%.*s: %u of %u cases held\n", x.server.image ? " of " : "",
+                x.server.image ? (int) strcspn(x.server.image, ":") : 0, x.server.image ? x.server.image : "", x.passed,
+                x.passed + x.failed);
         (void) printf("%u passed, %u failed\n", x.passed, x.failed);
         return n_run == 0 || x.failed > 0;
 }

@@ -36,6 +36,7 @@ void judge(Verdict *v, int state, const char *format, ...) _printf_(3, 4);
 void judge_result(Verdict *v, const Case *c, int r, const Result *result);
 
 #define TIMEOUT_SEC 90
+#define LASTING_TIMEOUT_SEC 580
 
 /* A session with the program in it; @ret_id is "" when there is none. Returns 0 or -errno. */
 int start_session(Runner *x, const Case *c, Verdict *v, char *ret_id);
