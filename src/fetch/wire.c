@@ -175,6 +175,14 @@ static void begin_sending(Wire *w) {
         f->connect_deadline = USEC_INFINITY;
 }
 
+/* The kernel has no room for it, or the like. The connection stands: the server waits for the rest, and would say
+ * nothing. */
+static int cannot_send(Wire *w) {
+        if (w->sent == 0)
+                w->fetch->n_connections--; /* it was not sent */
+        return -ENOMEM;
+}
+
 /* Returns 0 or -errno. */
 static int send_request(Wire *w) {
         Fetch *f = w->fetch;
@@ -190,8 +198,10 @@ static int send_request(Wire *w) {
                         w->sent += (size_t) n;
                 else if (errno == EAGAIN)
                         return watch(w, EPOLLIN | EPOLLOUT);
-                else if (errno != EINTR)
+                else if (errno == EPIPE || errno == ECONNRESET)
                         w->broken = true; /* what it has answered is there to be read, or why it ended */
+                else if (errno != EINTR)
+                        return cannot_send(w);
         }
         return watch(w, EPOLLIN);
 }
