@@ -65,9 +65,10 @@ static void break_off(Exchange *x) {
                 http_stream_wake(x->request); /* its next read says so and frees us */
                 return;
         }
-        int k = error_set(&error, ERROR_WORKER_LOST,
-                "Worker %s did not answer to the end; what was asked may have been done.",
-                x->worker ? worker_name(x->worker) : "");
+        int k = x->no_memory ? error_set(&error, ERROR_INTERNAL, "Out of memory; what was asked may have been done.")
+                             : error_set(&error, ERROR_WORKER_LOST,
+                                       "Worker %s did not answer to the end; what was asked may have been done.",
+                                       x->worker ? worker_name(x->worker) : "");
         error.retry_after = 1;
         (void) snprintf(error.session_id, sizeof error.session_id, "%s", x->session_id);
         exchange_fail(x, &error, k);
@@ -120,20 +121,28 @@ static ssize_t on_client_reads(HttpRequest *r, char *buf, size_t size, void *use
         return broken ? HTTP_STREAM_BROKEN : HTTP_STREAM_END;
 }
 
-/* Room for @size bytes more? Answers that are wanted as a whole get all they need. */
-static bool make_room(Exchange *x, size_t size) {
+/* Room for @size bytes more? Answers that are wanted as a whole get all they need. Returns -EAGAIN when there will be,
+ * -ENOMEM. */
+static int make_room(Exchange *x, size_t size) {
         size_t wanted = x->answer_used + size;
 
         if (!x->answer_whole && x->answer_used > 0 && wanted > EXCHANGE_BUFFER)
-                return false;
+                return -EAGAIN;
         if (wanted <= x->answer_size)
-                return true;
+                return 0;
         char *p = realloc(x->answer, wanted);
         if (!p)
-                return false;
+                return -ENOMEM;
         x->answer = p;
         x->answer_size = wanted;
-        return true;
+        return 0;
+}
+
+/* What is in the way is dropped up to its end: nobody would say when there is memory again. */
+static void drop_answer(Exchange *x) {
+        x->answer_broken = x->no_memory = true;
+        if (x->answer_begun)
+                http_stream_wake(x->request);
 }
 
 static bool on_data(Fetch *f, const char *data, size_t size, void *userdata) {
@@ -145,9 +154,14 @@ static bool on_data(Fetch *f, const char *data, size_t size, void *userdata) {
                 x->answer_used -= x->answer_sent;
                 x->answer_sent = 0;
         }
-        if (!make_room(x, size)) {
+        int r = x->no_memory ? -ENOMEM : make_room(x, size);
+        if (r == -EAGAIN) {
                 x->answer_held = true;
                 return false;
+        }
+        if (r < 0) {
+                drop_answer(x);
+                return true;
         }
         memcpy(x->answer + x->answer_used, data, size);
         x->answer_used += size;
@@ -312,6 +326,7 @@ static void on_done(Fetch *f, int result, void *userdata) {
                 result = -ECONNREFUSED; /* the client knows nothing of tokens */
         if (result < 0 || x->answer_broken) {
                 x->fetch = fetch_free(x->fetch);
+                x->no_memory |= result == -ENOMEM;
                 break_off(x);
                 return;
         }

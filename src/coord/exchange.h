@@ -37,6 +37,7 @@ typedef struct Exchange {
         bool answer_whole; /* wanted as a whole */
         bool answer_waits; /* its head is there, but the client still sends */
         bool answer_begun, answer_held, answer_ended, answer_broken;
+        bool no_memory;      /* for the answer */
         QuotaPlaces *places; /* for the sessions that the answer will tell of, or NULL */
         bool upgrading;      /* the client has asked for another protocol */
         bool tunnelling;     /* and gets it */

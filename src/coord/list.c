@@ -162,8 +162,8 @@ static void on_page(Call *call, int result, void *userdata) {
         }
         if (l->kind->whole)
                 merge(l, items);
-        else
-                (void) json_array_extend(l->items, items);
+        else if (json_array_extend(l->items, items) < 0)
+                miss(l);
         const char *next = json_string_value(json_object_get(page, "next"));
         if (next && strlen(next) < sizeof l->token) {
                 char token[sizeof l->worker_id + sizeof l->token];

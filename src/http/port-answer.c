@@ -45,7 +45,9 @@ static void break_off(PortExchange *x, int result) {
                 http_stream_wake(x->request); /* its next read says so and frees us */
                 return;
         }
-        if (result == -ECONNREFUSED)
+        if (result == -ENOMEM)
+                k = error_set(&error, ERROR_INTERNAL, "Out of memory; what was asked may have been done.");
+        else if (result == -ECONNREFUSED)
                 k = error_set_field(&error, ERROR_NO_SERVER, "port", NULL,
                         "Nothing in the sandbox listens on port %u of its loopback interface.", x->port);
         else if (result == -ETIMEDOUT)
@@ -135,10 +137,17 @@ static bool on_data(Fetch *f, const char *data, size_t size, void *userdata) {
         size_t limit = x->answer_whole ? PORT_ANSWER_WHOLE + PORT_BUFFER : PORT_BUFFER;
 
         (void) f;
-        if (!x->answer)
+        if (!x->answer && !x->no_memory)
                 x->answer = malloc(PORT_ANSWER_WHOLE + PORT_BUFFER);
         assert(size <= PORT_BUFFER); /* the library's own buffer is smaller */
-        if (!x->answer || x->answer_used + size > limit) {
+        if (!x->answer) {
+                /* dropped up to its end: nobody would say when there is memory again */
+                x->answer_broken = x->no_memory = true;
+                if (x->answer_begun)
+                        http_stream_wake(x->request);
+                return true;
+        }
+        if (x->answer_used + size > limit) {
                 x->answer_held = true;
                 return false;
         }
@@ -202,7 +211,7 @@ static void on_done(Fetch *f, int result, void *userdata) {
         if (result == -ECONNREFUSED && port_exchange_try_next(x) == 0)
                 return;
         if (result < 0 || x->answer_broken) {
-                break_off(x, x->answer_broken ? -EPROTO : result);
+                break_off(x, x->no_memory ? -ENOMEM : x->answer_broken ? -EPROTO : result);
                 return;
         }
         if (!x->answer_begun && !x->answer_waits) {

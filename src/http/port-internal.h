@@ -33,6 +33,7 @@ typedef struct PortExchange {
         bool answer_whole; /* wanted as a whole */
         bool answer_waits; /* its head is there, but the client still sends */
         bool answer_begun, answer_held, answer_ended, answer_broken;
+        bool no_memory; /* for the answer */
 
         bool raw, upgrading;
         int socks[PORT_SOCKETS_MAX]; /* owned: the connection of @raw, or what to connect with */

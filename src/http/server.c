@@ -139,6 +139,8 @@ static int begin_request(HttpRequest *r, const char *path, const char *version, 
         const char *length;
 
         http_request_make_id(r, http_request_header(r, "X-Request-Id"));
+        if (s->settings.keep_targets && !r->client->target)
+                return -ENOMEM; /* for another target there would be another answer */
         int k = http_head_check(r, version, error);
         if (k == 0)
                 k = http_route_find(r, path, error);
@@ -171,13 +173,14 @@ static int begin_request(HttpRequest *r, const char *path, const char *version, 
         return 0;
 }
 
-static void refuse_body(HttpRequest *r) {
+static void refuse_body(HttpRequest *r, int result) {
         char limit[32];
         Error error = { 0 };
 
         (void) snprintf(limit, sizeof limit, "%llu bytes", (unsigned long long) r->body_max);
-        (void) error_set_field(&error, ERROR_TOO_LARGE, "body", limit, "The body is larger than %s.", limit);
-        http_answer_error(r, &error, -EFBIG);
+        if (result == -EFBIG)
+                (void) error_set_field(&error, ERROR_TOO_LARGE, "body", limit, "The body is larger than %s.", limit);
+        http_answer_error(r, &error, result);
         r->refused = true;
 }
 
@@ -187,7 +190,7 @@ static bool receive_body(HttpRequest *r, const char *data, size_t *size) {
                 if (r->body_used + *size > r->body_max) {
                         r->body_write = NULL;
                         http_request_cancel(r);
-                        refuse_body(r);
+                        refuse_body(r, -EFBIG);
                         *size = 0;
                         return true;
                 }
@@ -252,8 +255,9 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                         return MHD_YES;
         } else if (*upload_size > 0) {
                 /* what comes after a refusal is read and dropped, so that the client sees the answer */
-                if (!r->refused && !r->answered && http_request_add_body(r, upload, *upload_size) < 0)
-                        refuse_body(r);
+                int k = r->refused || r->answered ? 0 : http_request_add_body(r, upload, *upload_size);
+                if (k < 0)
+                        refuse_body(r, k);
                 *upload_size = 0;
                 return MHD_YES;
         }
@@ -280,7 +284,7 @@ static void *on_target(void *cls, const char *target, struct MHD_Connection *con
                 c->bad_target = false;
         if (c && s->settings.keep_targets) {
                 free(c->target);
-                c->target = strdup(target);
+                c->target = strdup(target); /* or the request is refused */
         }
         return NULL;
 }
