@@ -2,11 +2,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: container
 # timeout: 300
-# What people run: a load of creates by hey, a long program on stdin, a node script, output of a mebibyte, a hundred
-# children, three hundred sessions at once.
+# What people run: a load of creates by hey, a long program on stdin, a compiler, a node script, output of a mebibyte, a
+# hundred children, three hundred sessions at once.
 set -u
 . /lab/system/lib.sh
 
+# as sandboxd-base-image(8) says
+sed 's/^#?/?/' /usr/lib/sandboxd/base.packages >/etc/sandboxd/base.packages
 systemctl start sandboxd@worker1 || fail "the worker does not start"
 
 step "hey"
@@ -32,6 +34,23 @@ answer=$(jq -n --rawfile stdin /tmp/program.py '{"argv": ["python3", "-", "a", "
     curl -sS -f -d @- "$WORKER_URL/v1/sessions/$id/exec")
 expect "19503 3" "$(jq -r .stdout <<<"$answer")" "the program"
 expect 0 "$(jq -r .exit_code <<<"$answer")" "its exit status"
+
+step "a program in C, compiled and run"
+compiles=$(create) # one of its own: what serves files stays in it
+put() { curl -sS -f -o /dev/null -T "$1" "$WORKER_URL/v1/sessions/$compiles/files?path=$2" || fail "put $2"; }
+for i in $(seq 1000); do echo "a$((i % 40)) Common"; done >/tmp/text
+put /lab/system/words.c words.c
+put /tmp/text text
+answer=$(run_in "$compiles" 'gcc -O2 -g -Wall -Wextra -Werror -o words words.c -lm -pthread && ./words 2 <text')
+expect 0 "$(jq -r .exit_code <<<"$answer")" "the compiler: $(jq -r .stderr <<<"$answer")"
+# 17984 primes below 200000
+expect "1000 common
+25 a0
+41 words, 17984 primes" "$(jq -r .stdout <<<"$answer")" "what was compiled"
+answer=$(run_in "$compiles" 'echo "int main(void) { return nothing; }" >bad.c; gcc bad.c')
+expect 1 "$(jq -r .exit_code <<<"$answer")" "a mistake in a program"
+jq -r .stderr <<<"$answer" | grep -q "bad.c:1:.*error:.*nothing" || fail "what the compiler says: $answer"
+curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$compiles" || fail "delete"
 
 step "a node script"
 answer=$(jq -n '{"argv": ["node", "-"], "stdin": "const a=[3,1,2].sort();console.log(JSON.stringify({a,n:process.version.length>1}))"}' |
