@@ -22,7 +22,7 @@ struct Fork {
         HttpApi *api;
         HttpRequest *request;
         Session *parent; /* owned */
-        SnapshotTake *take;
+        SnapshotTake *take; /* owned: while the files are read, and for as long as children may need them */
         ForkSpec spec;
         unsigned n_pending;
         Child children[FORK_COUNT_MAX];
@@ -30,7 +30,6 @@ struct Fork {
 
 /* @keep: the sessions that have been made. */
 static void fork_free(Fork *f, bool keep) {
-        f->take = snapshot_take_free(f->take);
         for (size_t i = 0; i < ELEMENTSOF(f->children); i++) {
                 Child *c = &f->children[i];
                 if (c->creation)
@@ -39,6 +38,7 @@ static void fork_free(Fork *f, bool keep) {
                         session_end(c->session, SESSION_DELETED);
                 (void) session_unref(c->session);
         }
+        f->take = snapshot_take_free(f->take);
         (void) session_unref(f->parent);
         fork_spec_clear(&f->spec);
         free(f);
@@ -116,14 +116,13 @@ static int begin_child(Child *c, int files, Error *error) {
         return k < 0 ? k : 0; /* files are put into it, so it takes a while */
 }
 
-static void on_taken(int result, Snapshot *snapshot, int fd, Error *error, void *userdata) {
-        _cleanup_fd_ int files = fd;
+static void on_taken(int result, Snapshot *snapshot, int files, Error *error, void *userdata) {
         Fork *f = userdata;
         Error own = { 0 };
 
         (void) snapshot;
-        f->take = NULL;
         if (result < 0) {
+                f->take = NULL;
                 fail(f, error, result);
                 return;
         }

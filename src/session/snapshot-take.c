@@ -43,17 +43,23 @@ static void on_ended(Operation *o, void *userdata) {
         const Session *s = t->session;
         _cleanup_error_ Error error = { 0 };
         Snapshot *snapshot = NULL;
-        int fd = -EBADF, r = 0;
+        int r = 0;
 
         if (operation_result(o) != OPERATION_DONE)
                 r = explain(o, &error);
         else if (t->draft.unnamed)
-                fd = take_fd(t->draft.fd);
+                r = snapshot_draft_settle(&t->draft);
         else
                 r = snapshot_commit(&t->draft, s->base ? s->base : s->image, s->id, &snapshot);
         if (r < 0 && error.kind == ERROR_NONE)
                 (void) error_set(&error, ERROR_DISK_LIMIT, "The snapshot cannot be written: %s.", strerror(-r));
-        t->taken(r, snapshot, fd, &error, t->userdata);
+        if (r < 0 || snapshot) {
+                t->taken(r, snapshot, -EBADF, &error, t->userdata);
+                return;
+        }
+        t->operation = operation_drop(t->operation);
+        SnapshotTake *kept = take_ptr(t); /* may be freed by whom it is given to */
+        kept->taken(0, NULL, kept->draft.fd, &error, kept->userdata);
 }
 
 static const OperationHandlers handlers = { .ended = on_ended };

@@ -11,8 +11,9 @@
 
 typedef struct SnapshotTake SnapshotTake;
 
-/* Called once, from the loop: @snapshot (borrowed), or for one that is not kept @fd (taken, at its end); or @result
- * below 0 with @error set. */
+/* Called once, from the loop: @snapshot (borrowed); or @result below 0 with @error set; or for one that is not kept @fd
+ * (borrowed, at its end) and the take with it, which is the caller's to free: until then the archive counts as space of the
+ * snapshots. */
 typedef void SnapshotTaken(int result, Snapshot *snapshot, int fd, Error *error, void *userdata);
 
 /* @kept: else it is for the caller alone. Returns 0 or -errno with @error set. */

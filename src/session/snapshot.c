@@ -368,13 +368,26 @@ int snapshot_commit(SnapshotDraft *d, const char *image, const char *session_id,
         return 0;
 }
 
+int snapshot_draft_settle(SnapshotDraft *d) {
+        struct stat st;
+
+        if (fstat(d->fd, &st) < 0)
+                return -errno;
+        d->store->promised += (uint64_t) st.st_size - d->room;
+        d->room = (uint64_t) st.st_size;
+        LIST_REMOVE(d, entry);
+        d->settled = true;
+        return 0;
+}
+
 void snapshot_draft_clear(SnapshotDraft *d) {
         char name[NAME_MAX_];
 
         if (!d->store)
                 return;
         d->store->promised -= d->room;
-        LIST_REMOVE(d, entry);
+        if (!d->settled)
+                LIST_REMOVE(d, entry);
         if (!d->unnamed)
                 (void) unlinkat(d->store->folder, draft_name(d->id, name), 0);
         d->fd = fd_close(d->fd);

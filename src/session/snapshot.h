@@ -55,6 +55,7 @@ typedef struct SnapshotDraft {
         int fd;         /* owned */
         uint64_t room;  /* bytes that it may have; promised to nobody else meanwhile */
         bool unnamed;   /* gone with its descriptor */
+        bool settled;   /* none of those that are being made any more */
         char owner[64]; /* or "" */
         LIST_ENTRY(SnapshotDraft) entry;
 } SnapshotDraft;
@@ -64,5 +65,8 @@ typedef struct SnapshotDraft {
 int snapshot_draft(Snapshots *s, const char *owner, uint64_t most, bool unnamed, SnapshotDraft *ret, Error *error);
 /* Makes it one of the snapshots. Returns 0 with it (borrowed), or -errno. */
 int snapshot_commit(SnapshotDraft *d, const char *image, const char *session_id, Snapshot **ret);
+/* It is written and will not be kept: until it is let go it counts with the bytes that it has. Whoever opens its file
+ * again has closed that before. Returns 0 or -errno. */
+int snapshot_draft_settle(SnapshotDraft *d);
 /* Lets it go, complete or not. */
 void snapshot_draft_clear(SnapshotDraft *d);

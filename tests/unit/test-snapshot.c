@@ -131,6 +131,26 @@ static void there_are_limits(void **state) {
         expect_refusal(f, NULL, -EDQUOT, "3 snapshots");
 }
 
+static void one_that_is_not_kept_takes_its_space_until_it_is_let_go(void **state) {
+        SnapshotDraft d[9], kept;
+        char bytes[100] = { 0 };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(d); i++) { /* more than there may be in the making */
+                assert_int_equal(snapshot_draft(f->store, "ali", 600, true, &d[i], NULL), 0);
+                assert_int_equal(write(d[i].fd, bytes, sizeof bytes), sizeof bytes);
+                assert_int_equal(snapshot_draft_settle(&d[i]), 0);
+        }
+        assert_int_equal(snapshot_draft(f->store, "eve", 600, false, &kept, NULL), 0);
+        assert_int_equal(kept.room, 100);
+        snapshot_draft_clear(&kept);
+        for (size_t i = 0; i < ELEMENTSOF(d); i++)
+                snapshot_draft_clear(&d[i]);
+        assert_int_equal(snapshot_draft(f->store, "eve", 1000, false, &kept, NULL), 0);
+        assert_int_equal(kept.room, 1000);
+        snapshot_draft_clear(&kept);
+}
+
 static void a_key_leaves_room_for_the_others(void **state) {
         SnapshotDraft d[8];
         Fixture *f = *state;
@@ -193,6 +213,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(one_outlives_its_worker, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_key_sees_its_own, setup, teardown),
                 cmocka_unit_test_setup_teardown(there_are_limits, setup, teardown),
+                cmocka_unit_test_setup_teardown(one_that_is_not_kept_takes_its_space_until_it_is_let_go, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_key_leaves_room_for_the_others, setup, teardown),
                 cmocka_unit_test_setup_teardown(what_is_incomplete_is_dropped, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_draft_without_a_name_is_gone_with_it, setup, teardown),
