@@ -36,7 +36,7 @@ static ssize_t give_bytes(char *buf, size_t size, void *userdata) {
         Bytes *b = userdata;
         size_t n = MIN(size, strlen(WRITTEN_TEXT) - b->used);
 
-        memcpy(buf, WRITTEN_TEXT + b->used, n);
+        memcpy(buf, &WRITTEN_TEXT[b->used], n);
         b->used += n;
         return (ssize_t) n;
 }
