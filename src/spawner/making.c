@@ -247,11 +247,7 @@ static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
         slot->pidfd = fd;
         slot_set_state(slot, SLOT_LIVE);
         s->n_making--;
-        int r = spawner_watch(s, slot->pidfd, SOURCE_SLOT, slot_index(&s->table, slot));
-        if (r < 0) {
-                spawner_log(LOG_ERR, "Cannot watch a sandbox: %s", strerror(-r));
-                slot->kill_wanted = true;
-        }
+        spawner_watch_slot(s, slot);
         if (!blank_is(slot)) {
                 SpawnMessage created = link_slot_message(s, slot, SPAWN_CREATED);
                 link_send(s, &created, slot->ctl);

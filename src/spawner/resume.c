@@ -20,8 +20,10 @@ static void resume_slot(Spawner *s, Slot *slot) {
                         s->n_clearing++;
                         slot_set_state(slot, SLOT_DYING);
                         ending_cleared(s, slot);
-                } else if (spawner_watch(s, slot->pidfd, SOURCE_SLOT, slot_index(&s->table, slot)) == 0 &&
-                           (slot->state == SLOT_DYING || blank_is(slot))) {
+                        break;
+                }
+                spawner_watch_slot(s, slot);
+                if (slot->state == SLOT_DYING || blank_is(slot)) {
                         slot->state = SLOT_LIVE; /* it may not have been killed yet */
                         ending_kill(s, slot);
                 }

@@ -17,6 +17,7 @@ typedef enum Source {
 
 /* spawner.c */
 int spawner_watch(Spawner *s, int fd, Source source, uint32_t index);
+void spawner_watch_slot(Spawner *s, const Slot *slot);
 
 /* link.c: the worker's connection */
 void link_accept(Spawner *s);

@@ -19,6 +19,7 @@
 #include "spawner/notify.h"
 
 #define STOP_PATIENCE_USEC (10 * USEC_PER_SEC)
+#define WATCH_AGAIN_MS 100
 
 void spawner_log(int priority, const char *format, ...) {
         char text[512];
@@ -37,6 +38,21 @@ int spawner_watch(Spawner *s, int fd, Source source, uint32_t index) {
         struct epoll_event e = { .events = EPOLLIN, .data.u64 = (uint64_t) source << 32 | index };
 
         return epoll_ctl(s->epoll, EPOLL_CTL_ADD, fd, &e) < 0 ? -errno : 0;
+}
+
+/* The end of a sandbox would go unnoticed when the kernel had no memory for this: then it is tried again. */
+void spawner_watch_slot(Spawner *s, const Slot *slot) {
+        int r = spawner_watch(s, slot->pidfd, SOURCE_SLOT, slot_index(&s->table, slot));
+
+        if (r < 0 && r != -EEXIST)
+                s->watch_again = true;
+}
+
+static void watch_again(Spawner *s) {
+        s->watch_again = false;
+        for (uint32_t i = 0; i < s->table.counters->n_used; i++)
+                if (s->table.slots[i].state != SLOT_FREE && s->table.slots[i].pidfd >= 0)
+                        spawner_watch_slot(s, &s->table.slots[i]);
 }
 
 /* Without a supervisor: makes way for the one that the service manager starts as soon as the worker asks for it. */
@@ -95,6 +111,10 @@ static int dispatch(Spawner *s, const struct epoll_event *e) {
 static int loop_once(Spawner *s, int timeout_ms) {
         struct epoll_event events[64];
 
+        if (s->watch_again)
+                watch_again(s);
+        if (s->watch_again && (timeout_ms < 0 || timeout_ms > WATCH_AGAIN_MS))
+                timeout_ms = WATCH_AGAIN_MS;
         int n = epoll_wait(s->epoll, events, ELEMENTSOF(events), timeout_ms);
         if (n < 0)
                 return errno == EINTR ? 0 : -errno;

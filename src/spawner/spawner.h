@@ -43,6 +43,7 @@ typedef struct Spawner {
         unsigned zygote_failures; /* in a row, before it was ready */
         unsigned netns_pending;
         unsigned n_making; /* slots that wait or start */
+        bool watch_again;  /* there are some whose end would go unnoticed */
         bool clear_again;  /* there are some of which the zygote could not be told */
         unsigned n_clearing; /* slots whose tenant has ended, but not yet what it held */
 

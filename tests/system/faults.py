@@ -440,6 +440,7 @@ INJECTED_BELOW = [
     ("working", "socketpair", "EMFILE"), ("working", "openat", "EMFILE"), ("working", "openat", "ENFILE"),
     ("working", "recvmsg", "EINTR"), ("working", "recvmsg", "EAGAIN"), ("working", "sendmsg", "ENOBUFS"),
     ("working", "sendmsg", "EAGAIN"), ("working", "sendmsg", "ETOOMANYREFS"), ("working", "epoll_wait", "EINTR"),
+    ("working", "epoll_ctl", "ENOMEM"),
     # the zygote
     ("zygote", "clone3", "EAGAIN"), ("zygote", "clone3", "ENOMEM"), ("zygote", "setns", "ENOMEM"),
     ("zygote", "openat", "EMFILE"), ("zygote", "recvmsg", "EINTR"), ("zygote", "sendmsg", "EINTR"),
