@@ -240,6 +240,7 @@ static void got_sandbox(Spawner *s, const ZygoteMessage *m, int fd) {
                 return;
         }
         if (m->error != 0 || fd < 0) {
+                fd_close(fd);
                 slot_fail(s, slot, m->error, m->text);
                 return;
         }

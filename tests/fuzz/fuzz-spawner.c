@@ -136,8 +136,17 @@ static void spawner_clear(Spawner *s) {
         n_zygotes = 0;
 }
 
+static unsigned count_descriptors(void) {
+        unsigned n = 0;
+
+        for (int fd = 0; fd < 256; fd++)
+                n += fcntl(fd, F_GETFD) >= 0;
+        return n;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         Spawner s = SPAWNER_INIT;
+        unsigned n_open = count_descriptors();
         int ends[2];
 
         check(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) == 0);
@@ -166,5 +175,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         check(s.held->worker < 0 && !s.outgoing);
         spawner_clear(&s);
+        check(count_descriptors() == n_open);
         return 0;
 }
