@@ -3,43 +3,21 @@
 
 #include <fcntl.h>
 #include <grp.h>
-#include <linux/audit.h>
 #include <linux/capability.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
 #include <sched.h>
 #include <signal.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+#include "base/confine.h"
 
 #define MEMORY_MAX GIB
 #define FILES_MAX 512U /* a descriptor for each of the folders that lie in each other */
 
-#if defined(__x86_64__)
-#define NATIVE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define NATIVE AUDIT_ARCH_AARCH64
-#else
-#error "No system call filter is written for this architecture"
-#endif
-
 /* clang-format off */
-#define ALLOW(name) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_##name, 0, 1), BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
-
 static const struct sock_filter filter[] = {
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, arch)),
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, NATIVE, 1, 0),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-        /* memory, none of which is ever executed */
-        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_mmap, 0, 4),
-        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[2])),
-        BPF_JUMP(BPF_JMP | BPF_JSET | BPF_K, PROT_EXEC, 0, 1),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        CONFINE_BEGIN,
         /* of descriptors no more than what is asked or copied: who owns one is sent signals */
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_fcntl, 0, 8),
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[1])),
@@ -50,51 +28,35 @@ static const struct sock_filter filter[] = {
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, F_SETFL, 1, 0),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
         BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
-        ALLOW(brk),
-        ALLOW(munmap),
-        ALLOW(mremap),
-        ALLOW(madvise),
         /* files */
-        ALLOW(read),
-        ALLOW(pread64),
-        ALLOW(write),
-        ALLOW(close),
-        ALLOW(lseek),
-        ALLOW(openat),
-        ALLOW(newfstatat),
-        ALLOW(fstat),
-        ALLOW(statx),
-        ALLOW(getdents64),
-        ALLOW(readlinkat),
-        ALLOW(mkdirat),
-        ALLOW(symlinkat),
-        ALLOW(linkat),
-        ALLOW(unlinkat),
-        ALLOW(renameat),
-        ALLOW(fchmod),
-        ALLOW(fchmodat),
-        ALLOW(fchown),
-        ALLOW(fchownat),
-        ALLOW(ftruncate),
-        ALLOW(utimensat),
+        CONFINE_ALLOW(read),
+        CONFINE_ALLOW(pread64),
+        CONFINE_ALLOW(write),
+        CONFINE_ALLOW(close),
+        CONFINE_ALLOW(lseek),
+        CONFINE_ALLOW(openat),
+        CONFINE_ALLOW(newfstatat),
+        CONFINE_ALLOW(fstat),
+        CONFINE_ALLOW(statx),
+        CONFINE_ALLOW(getdents64),
+        CONFINE_ALLOW(readlinkat),
+        CONFINE_ALLOW(mkdirat),
+        CONFINE_ALLOW(symlinkat),
+        CONFINE_ALLOW(linkat),
+        CONFINE_ALLOW(unlinkat),
+        CONFINE_ALLOW(renameat),
+        CONFINE_ALLOW(fchmod),
+        CONFINE_ALLOW(fchmodat),
+        CONFINE_ALLOW(fchown),
+        CONFINE_ALLOW(fchownat),
+        CONFINE_ALLOW(ftruncate),
+        CONFINE_ALLOW(utimensat),
         /* who opens the files of the image for it */
-        ALLOW(sendmsg),
-        ALLOW(recvmsg),
-        ALLOW(futex),
-        ALLOW(getrandom),
-        ALLOW(clock_gettime),
-        ALLOW(rt_sigreturn),
-        ALLOW(exit),
-        ALLOW(exit_group),
-        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+        CONFINE_ALLOW(sendmsg),
+        CONFINE_ALLOW(recvmsg),
+        CONFINE_END,
 };
 /* clang-format on */
-
-static int limit(__rlimit_resource_t resource, rlim_t value) {
-        struct rlimit l = { .rlim_cur = value, .rlim_max = value };
-
-        return setrlimit(resource, &l) < 0 ? -errno : 0;
-}
 
 static int become(const Owner *owner) {
         if (geteuid() != 0)
@@ -121,11 +83,11 @@ int confine_reader(const Owner *owner, int work_fd, const char **ret_what) {
         if (r < 0)
                 return r;
         *ret_what = "setting limits";
-        r = limit(RLIMIT_CORE, 0);
+        r = confine_limit(RLIMIT_CORE, 0);
         if (r == 0)
-                r = limit(RLIMIT_NOFILE, FILES_MAX);
+                r = confine_limit(RLIMIT_NOFILE, FILES_MAX);
         if (r == 0)
-                r = limit(RLIMIT_AS, MEMORY_MAX);
+                r = confine_limit(RLIMIT_AS, MEMORY_MAX);
         if (r < 0)
                 return r;
         *ret_what = "dropping rights";

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <fcntl.h>
-#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/fs.h>
 #include <linux/ioprio.h>
@@ -22,6 +21,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "base/confine.h"
 #include "init/init.h"
 #include "init/syscalls.h"
 #include "spec/calls.h"
@@ -58,14 +58,6 @@
 #define CALL(name, n)    IF_EQ(__NR_##name, 0, (n))
 /* Refuses the call outright. */
 #define NEVER(name, e)   IF_EQ(__NR_##name, 0, 1), REFUSE(e)
-
-#if defined(__x86_64__)
-#define NATIVE AUDIT_ARCH_X86_64
-#elif defined(__aarch64__)
-#define NATIVE AUDIT_ARCH_AARCH64
-#else
-#error "No system call filter is written for this architecture"
-#endif
 
 static const struct sock_filter allowed[] = {
         LOAD(arch),
