@@ -6,30 +6,22 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "archive/tool.h"
+#include "child.h"
 
 /* What the process that reads archives of clients may still ask of the kernel: a child is confined, and says what it
  * heard. */
 
 #define NO_CONFINEMENT 254
 
-#define ANSWER(...)                                                                                                    \
-        ({                                                                                                             \
-                int _status;                                                                                           \
-                pid_t _pid = fork();                                                                                   \
-                assert_true(_pid >= 0);                                                                                \
-                if (_pid == 0) {                                                                                       \
-                        if (confine(UINT64_MAX) < 0)                                                                   \
-                                syscall(SYS_exit_group, NO_CONFINEMENT);                                               \
-                        syscall(SYS_exit_group, syscall(__VA_ARGS__) < 0 ? errno : 0);                                 \
-                }                                                                                                      \
-                assert_int_equal(waitpid(_pid, &_status, 0), _pid);                                                    \
-                assert_true(WIFEXITED(_status));                                                                       \
-                WEXITSTATUS(_status);                                                                                  \
-        })
+static void enter(void) {
+        if (confine(UINT64_MAX) < 0)
+                syscall(SYS_exit_group, NO_CONFINEMENT);
+}
+
+#define ANSWER(...) EXIT_OF_CHILD(enter(); syscall(SYS_exit_group, syscall(__VA_ARGS__) < 0 ? errno : 0))
 
 #define MEMORY(protection)                                                                                             \
         ANSWER(SYS_mmap, NULL, 4096L, (long) (protection), (long) (MAP_PRIVATE | MAP_ANONYMOUS), -1L, 0L)

@@ -28,6 +28,7 @@
 #include <unistd.h>
 
 #include "base/macro.h"
+#include "child.h"
 #include "init/init.h"
 #include "init/syscalls.h"
 #include "spec/calls.h"
@@ -42,22 +43,19 @@ static unsigned without; /* NO_FILTER or 0 */
 static uint32_t given;   /* groups of calls, CALLS_... */
 
 /* What a new process hears: 0, an errno, or minus the signal that ended it. */
-#define ANSWER(...)                                                                                                    \
-        ({                                                                                                             \
-                int _status;                                                                                           \
-                pid_t _pid = fork();                                                                                   \
-                assert_true(_pid >= 0);                                                                                \
-                if (_pid == 0) {                                                                                       \
-                        if (!without && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)                                    \
-                                _exit(254);                                                                            \
-                        if (!without && (filter_install_allowed() < 0 || filter_install_lock(given) < 0))                  \
-                                _exit(255);                                                                            \
-                        (void) alarm(5);                                                                               \
-                        _exit(syscall(__VA_ARGS__) < 0 ? errno : 0);                                                   \
-                }                                                                                                      \
-                assert_int_equal(waitpid(_pid, &_status, 0), _pid);                                                    \
-                WIFEXITED(_status) ? WEXITSTATUS(_status) : -WTERMSIG(_status);                                        \
-        })
+#define ANSWER(...) answer_of(IN_CHILD(enter(); _exit(syscall(__VA_ARGS__) < 0 ? errno : 0)))
+
+static void enter(void) {
+        if (!without && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+                _exit(254);
+        if (!without && (filter_install_allowed() < 0 || filter_install_lock(given) < 0))
+                _exit(255);
+        (void) alarm(5);
+}
+
+static int answer_of(int status) {
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+}
 
 #define ALL_ONES -1L, -1L, -1L, -1L, -1L, -1L
 

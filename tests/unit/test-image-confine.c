@@ -9,10 +9,10 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "child.h"
 #include "image/confine.h"
 
 /* What the process that reads images may still ask of the kernel: a child is confined, and says what it heard. */
@@ -22,22 +22,15 @@
 static char top[] = "/tmp/test-confine-XXXXXX";
 static int top_fd = -EBADF, file = -EBADF;
 
-#define ANSWER(...)                                                                                                    \
-        ({                                                                                                             \
-                int _status;                                                                                           \
-                pid_t _pid = fork();                                                                                   \
-                assert_true(_pid >= 0);                                                                                \
-                if (_pid == 0) {                                                                                       \
-                        const Owner _owner = { .uid = 65534, .gid = 65534 };                                           \
-                        const char *_what;                                                                             \
-                        if (confine_reader(&_owner, top_fd, &_what) < 0)                                               \
-                                syscall(SYS_exit_group, NO_CONFINEMENT);                                               \
-                        syscall(SYS_exit_group, syscall(__VA_ARGS__) < 0 ? errno : 0);                                 \
-                }                                                                                                      \
-                assert_int_equal(waitpid(_pid, &_status, 0), _pid);                                                    \
-                assert_true(WIFEXITED(_status));                                                                       \
-                WEXITSTATUS(_status);                                                                                  \
-        })
+static void enter(void) {
+        const Owner owner = { .uid = 65534, .gid = 65534 };
+        const char *what;
+
+        if (confine_reader(&owner, top_fd, &what) < 0)
+                syscall(SYS_exit_group, NO_CONFINEMENT);
+}
+
+#define ANSWER(...) EXIT_OF_CHILD(enter(); syscall(SYS_exit_group, syscall(__VA_ARGS__) < 0 ? errno : 0))
 
 static int begin(void **state) {
         (void) state;

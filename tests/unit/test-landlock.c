@@ -11,10 +11,10 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "child.h"
 #include "init/landlock.h"
 
 /* The second wall alone: no namespace, no filter, no read-only mount is in the way of what is tried here. */
@@ -23,19 +23,7 @@ static char top[] = "/tmp/test-landlock-XXXXXX";
 static char inside[64], writable[64], files[64], outside[64];
 
 /* What a process behind the wall hears: an errno, 0 if it was let through. */
-#define BEHIND(...)                                                                                                    \
-        ({                                                                                                             \
-                int _status;                                                                                           \
-                pid_t _pid = fork();                                                                                   \
-                assert_true(_pid >= 0);                                                                                \
-                if (_pid == 0) {                                                                                       \
-                        enter();                                                                                       \
-                        _exit((__VA_ARGS__) ? 0 : errno);                                                              \
-                }                                                                                                      \
-                assert_int_equal(waitpid(_pid, &_status, 0), _pid);                                                    \
-                assert_true(WIFEXITED(_status));                                                                       \
-                WEXITSTATUS(_status);                                                                                  \
-        })
+#define BEHIND(...) EXIT_OF_CHILD(enter(); _exit((__VA_ARGS__) ? 0 : errno))
 
 static void enter(void) {
         const LandlockPlace places[] = {
