@@ -79,6 +79,9 @@ bool has_content(const char *path);
 /* Sets and reads /proc/self/status style lines: the number after @key. -1 when there is none. */
 long status_number(const char *path, const char *key, int base);
 
+/* How many processes there are in a state, a letter of /proc/PID/stat. */
+unsigned count_in_state(char state);
+
 /* Runs @function in a child, gives its exit status, or -signal. */
 int in_child(int (*function)(void *), void *argument);
 

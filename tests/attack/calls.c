@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <sched.h>
@@ -240,23 +239,6 @@ int attack_keyrings(char part) {
         return verdict("three calls, two files");
 }
 
-static unsigned count_zombies(void) {
-        char path[300], text[1024];
-        DIR *d = opendir("/proc");
-        unsigned n = 0;
-
-        for (struct dirent *e; d && (e = readdir(d));) {
-                (void) snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
-                if (e->d_name[0] < '0' || e->d_name[0] > '9' || read_file(path, text, sizeof text) <= 0)
-                        continue;
-                char *p = strrchr(text, ')');
-                n += p && p[1] == ' ' && p[2] == 'Z';
-        }
-        if (d)
-                (void) closedir(d);
-        return n;
-}
-
 static int orphan_maker(void *argument) {
         static const unsigned long flags[] = { 0, SIGUSR1, SIGCHLD, CLONE_PARENT, CLONE_PARENT | SIGUSR1, CLONE_VFORK };
 
@@ -284,7 +266,7 @@ int attack_clone_flags(char part) {
         if (pid > 0 || errno != ENOSYS)
                 hole("clone3 is there");
         (void) in_child(orphan_maker, NULL);
-        for (uint64_t end = now_ms() + 5000; (n = count_zombies()) > 0 && now_ms() < end;) {
+        for (uint64_t end = now_ms() + 5000; (n = count_in_state('Z')) > 0 && now_ms() < end;) {
                 while (waitpid(-1, NULL, __WALL | WNOHANG) > 0) /* CLONE_PARENT's are ours */
                         ;
                 sleep_ms(20);

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <arpa/inet.h>
-#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <sched.h>
@@ -79,23 +78,6 @@ int attack_thread_bomb(char part) {
         return verdict("%u threads", n);
 }
 
-static unsigned count_states(char state) {
-        char path[300], text[1024];
-        DIR *d = opendir("/proc");
-        unsigned n = 0;
-
-        for (struct dirent *e; d && (e = readdir(d));) {
-                (void) snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
-                if (e->d_name[0] < '0' || e->d_name[0] > '9' || read_file(path, text, sizeof text) <= 0)
-                        continue;
-                char *p = strrchr(text, ')');
-                n += p && p[1] == ' ' && p[2] == state;
-        }
-        if (d)
-                (void) closedir(d);
-        return n;
-}
-
 static int orphans(void *argument) {
         (void) argument;
         for (int i = 0; i < 50; i++)
@@ -111,7 +93,7 @@ int attack_zombie_storm(char part) {
         for (int i = 0; i < 40; i++)
                 (void) in_child(orphans, NULL);
         unsigned n;
-        for (uint64_t end = now_ms() + 3000; (n = count_states('Z')) > 0 && now_ms() < end;)
+        for (uint64_t end = now_ms() + 3000; (n = count_in_state('Z')) > 0 && now_ms() < end;)
                 sleep_ms(50);
         if (n > 0) /* all the time: those that end only now are seen for a moment, too */
                 hole("%u zombies after 3 s", n);

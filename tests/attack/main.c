@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -123,6 +124,23 @@ long status_number(const char *path, const char *key, int base) {
                         break;
         }
         return -1;
+}
+
+unsigned count_in_state(char state) {
+        char path[300], text[1024];
+        DIR *d = opendir("/proc");
+        unsigned n = 0;
+
+        for (struct dirent *e; d && (e = readdir(d));) {
+                (void) snprintf(path, sizeof path, "/proc/%s/stat", e->d_name);
+                if (e->d_name[0] < '0' || e->d_name[0] > '9' || read_file(path, text, sizeof text) <= 0)
+                        continue;
+                char *p = strrchr(text, ')');
+                n += p && p[1] == ' ' && p[2] == state;
+        }
+        if (d)
+                (void) closedir(d);
+        return n;
 }
 
 int in_child(int (*function)(void *), void *argument) {
