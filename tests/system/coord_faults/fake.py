@@ -155,7 +155,7 @@ class Worker:
     def describe(self, session):
         return {"session_id": session["id"], "worker_id": self.name, "state": "running", "image": "base",
                 **({"created_at": stamp(session["created"])} if "created" in session else {}),
-                "expires_at": time.strftime("%Y-%m-%dT%H:%M:%S.000Z", time.gmtime(time.time() + 3600 + self.skew)),
+                "expires_at": stamp(time.time() + 3600 + self.skew),
                 "timeout": 3600, "metadata": {}, "attached": False, "from_pool": True,
                 **({"key": session["key"]} if session["key"] else {}),
                 **({"owner": session["owner"]} if session["owner"] else {})}

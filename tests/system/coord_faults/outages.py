@@ -12,6 +12,15 @@ from .driver import case, check, until
 from .redis import Redis, connected
 
 
+def one(lab, n_workers):
+    """A Redis, workers, and a coordinator that reaches it."""
+    redis = Redis(lab).start()
+    workers = [lab.worker(f"w{i}") for i in range(n_workers)]
+    c = lab.coordinator(workers, redis.settings)
+    until(5, lambda: connected(c), "the coordinator reaches Redis")
+    return redis, workers, c
+
+
 class Client(threading.Thread):
     """Creates, asks and deletes without a pause. What it gets is right, or a refusal that may be repeated, or a
     connection that ends."""
@@ -56,10 +65,7 @@ class Client(threading.Thread):
 
 @case("outages: coordinator, Redis, and both are killed under load: no wrong answer, all is back in 5 s")
 def killed_under_load(lab):
-    redis = Redis(lab).start()
-    workers = [lab.worker(f"w{i}") for i in range(3)]
-    c = lab.coordinator(workers, redis.settings)
-    until(5, lambda: connected(c), "the coordinator reaches Redis")
+    redis, workers, c = one(lab, 3)
     kept = [c.create({"key": f"kept-{i}"}) for i in range(20)]
     clients = [Client(c) for _ in range(4)]
     for client in clients:
@@ -96,10 +102,7 @@ def killed_under_load(lab):
 
 @case("outages: Redis comes back with an old dump: what ended since is not there again")
 def old_dump(lab):
-    redis = Redis(lab).start()
-    workers = [lab.worker(f"w{i}") for i in range(2)]
-    c = lab.coordinator(workers, redis.settings)
-    until(5, lambda: connected(c), "the coordinator reaches Redis")
+    redis, workers, c = one(lab, 2)
     old = [c.create({"key": f"old-{i}"}) for i in range(5)]
     until(5, lambda: redis.get(f"session:{old[-1]}"), "the records are written")
     check(redis.cli("SAVE") == "OK", "SAVE")
@@ -125,10 +128,7 @@ def old_dump(lab):
 
 @case("outages: a worker whose list has no end holds nobody up when Redis comes back")
 def endless_list(lab):
-    redis = Redis(lab).start()
-    workers = [lab.worker(f"w{i}") for i in range(2)]
-    c = lab.coordinator(workers, redis.settings)
-    until(5, lambda: connected(c), "the coordinator reaches Redis")
+    redis, workers, c = one(lab, 2)
     kept = c.create({"key": "kept"})
     workers[1].faults["GET", "/v1/sessions"] = fake.endless
     redis.kill()
