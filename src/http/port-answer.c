@@ -211,7 +211,7 @@ static void on_done(Fetch *f, int result, void *userdata) {
         if (result == -ECONNREFUSED && port_exchange_try_next(x) == 0)
                 return;
         if (result < 0 || x->answer_broken) {
-                break_off(x, x->no_memory ? -ENOMEM : x->answer_broken ? -EPROTO : result);
+                break_off(x, x->answer_broken ? -EPROTO : result);
                 return;
         }
         if (!x->answer_begun && !x->answer_waits) {
