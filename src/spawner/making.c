@@ -15,6 +15,7 @@
 /* Sandboxes: the way from a request to a live one, and the zygote that makes them. */
 
 #define ZYGOTE_FAILURES_MAX 5U
+#define LEAF_TRIES 3U
 #define TRIES_MAX 3U
 
 int making_start_zygote(Spawner *s) {
@@ -51,6 +52,24 @@ static void slot_fail(Spawner *s, Slot *slot, int error, const char *text) {
         slot_release(&s->table, slot);
 }
 
+/* The service manager removes groups that are empty when it looks after the unit: then there is a new one, with all
+ * limits. Returns a descriptor or -errno. */
+static int open_leaf(const Spawner *s, Slot *slot) {
+        uint32_t index = slot_index(&s->table, slot);
+        Limits now = slot->leaf_limits;
+        bool known = slot->leaf;
+
+        slot->leaf = false; /* what is in it is not known while it is written */
+        int leaf = cgroup_leaf_open(&s->cgroup, index, &slot->limits, known ? &now : NULL);
+        for (unsigned i = 0; i < LEAF_TRIES && (leaf == -ENOENT || leaf == -ENODEV); i++)
+                leaf = cgroup_leaf_open(&s->cgroup, index, &slot->limits, NULL);
+        if (leaf >= 0) {
+                slot->leaf_limits = slot->limits;
+                slot->leaf = true;
+        }
+        return leaf;
+}
+
 /* Has the zygote make the sandbox of @slot, which has its network namespace now. */
 static void slot_start(Spawner *s, Slot *slot) {
         _cleanup_fd_ int leaf = -EBADF;
@@ -58,16 +77,11 @@ static void slot_start(Spawner *s, Slot *slot) {
         int ends[2];
 
         if (s->cgroup.fd >= 0) {
-                Limits now = slot->leaf_limits;
-                bool known = slot->leaf;
-                slot->leaf = false; /* what is in it is not known while it is written */
-                leaf = cgroup_leaf_open(&s->cgroup, index, &slot->limits, known ? &now : NULL);
+                leaf = open_leaf(s, slot);
                 if (leaf < 0) {
                         slot_fail(s, slot, leaf, "preparing the cgroup");
                         return;
                 }
-                slot->leaf_limits = slot->limits;
-                slot->leaf = true;
         }
         if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) < 0) {
                 slot_fail(s, slot, errno, "socketpair");

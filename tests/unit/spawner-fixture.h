@@ -129,33 +129,6 @@ static const Slot *expect_created(const Spawner *s) {
         return &s->table.slots[m.slot];
 }
 
-static void expect_silence(void) {
-        assert_int_equal(heard().type, 0);
-}
-
-static unsigned n_blanks_made(void) {
-        unsigned n = 0;
-
-        for (unsigned i = 0; i < n_made; i++)
-                n += (made[i].request.flags & ZYGOTE_BLANK) != 0;
-        return n;
-}
-
-/* The first thing that process 1 of what was made @i-th is told. */
-static bool told_limits(unsigned i, Limits *ret) {
-        struct {
-                InitRequest head;
-                Limits limits;
-        } m;
-
-        if (recv(made[i].control, &m, sizeof m, MSG_DONTWAIT) != sizeof m)
-                return false;
-        assert_int_equal(m.head.type, INIT_LIMIT);
-        assert_int_equal(m.head.length, sizeof m.limits);
-        *ret = m.limits;
-        return true;
-}
-
 static void connect_worker(Spawner *s) {
         int ends[2];
 
