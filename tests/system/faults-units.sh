@@ -140,7 +140,7 @@ wait $load
 # those that still wait in the socket when it is closed are reset
 ! grep -vE 'Failed to connect|Connection refused|Connection reset|Empty reply|Could.?n.t connect|503|410|request [0-9]+: [0-9a-f-]*$' /lab/wrong || fail "other than refused"
 expect success "$(systemctl show -P Result "$worker")" "the worker's result"
-until_true 20 sh -c "! systemctl is-active -q $spawner" || fail "the spawner does not stop"
+until_true 20 stopped "$spawner" || fail "the spawner does not stop"
 expect "" "$(remains)" "what remains"
 
 step "a worker that falls at once is not started for ever, and says so"

@@ -31,5 +31,5 @@ done
 python3 /lab/system/restart.py "$sessions" "$counters" || fail "see above"
 expect "" "$(systemctl list-units --failed --no-legend)" "failed units"
 systemctl stop sandboxd@worker1
-until_true 20 sh -c '! systemctl is-active -q sandboxd-spawner@worker1' || fail "the spawner does not stop"
+until_true 20 stopped sandboxd-spawner@worker1 || fail "the spawner does not stop"
 expect "" "$(remains)" "what remains"
