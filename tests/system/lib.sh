@@ -55,7 +55,7 @@ post() { curl -sS -f -H 'Content-Type: application/json' -d "$2" "$WORKER_URL$1"
 health() { get /health | jq -r ".$1"; }
 
 # create [JSON]: the id of a new session
-create() { post /v1/sessions "${1-{\}}" | jq -r .session_id; }
+create() { post /v1/sessions "${1-{\}}" | jq -er .session_id; }
 
 # run_in ID COMMAND: the answer, JSON
 run_in() { post "/v1/sessions/$1/exec" "$(jq -n --arg command "$2" '{$command}')"; }
