@@ -237,9 +237,9 @@ int cgroup_leaf_freeze(const CgroupTree *t, unsigned slot, bool freeze) {
         return 0;
 }
 
-void cgroup_leaf_remove(const CgroupTree *t, unsigned slot) {
+int cgroup_leaf_remove(const CgroupTree *t, unsigned slot) {
         char name[32];
 
         (void) snprintf(name, sizeof name, LEAF_FORMAT, slot);
-        (void) unlinkat(t->fd, name, AT_REMOVEDIR); /* fails when it is not empty: the next start removes it */
+        return unlinkat(t->fd, name, AT_REMOVEDIR) < 0 ? -errno : 0;
 }

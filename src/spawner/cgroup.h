@@ -41,4 +41,4 @@ int cgroup_leaf_open(const CgroupTree *t, unsigned slot, const Limits *limits, c
 int cgroup_leaf_freeze(const CgroupTree *t, unsigned slot, bool freeze);
 
 /* Removes it; it has to be empty. */
-void cgroup_leaf_remove(const CgroupTree *t, unsigned slot);
+int cgroup_leaf_remove(const CgroupTree *t, unsigned slot);

@@ -10,6 +10,12 @@
 
 /* Sandboxes: the way from a live one to a slot that is free again. */
 
+/* A control group and a network namespace are about 220 KiB of the kernel's: what a rush has left is given back. A few
+ * stay, for those that come one after another. */
+#define TRIM_USEC (10 * USEC_PER_SEC)
+#define TRIM_KEEP 16U
+#define TRIM_MAX 64U /* at once: others wait meanwhile */
+
 void ending_kill(Spawner *s, Slot *slot) {
         if (slot->state == SLOT_WAITING || slot->state == SLOT_STARTING) {
                 slot->kill_wanted = true;
@@ -87,6 +93,32 @@ void ending_cleared(Spawner *s, Slot *slot) {
         }
         slot_release(&s->table, slot);
         s->n_clearing--;
+        if (s->trim_due == 0 && slot_n_free(&s->table) > TRIM_KEEP)
+                s->trim_due = clock_monotonic() + TRIM_USEC;
         if (!blank_is(slot) && (s->held->worker_flags & SPAWN_KNOWS_CLEARED))
                 link_send(s, &m, -EBADF);
+}
+
+static void forget(void *userdata, Slot *slot) {
+        Spawner *s = userdata;
+
+        if (slot->leaf)
+                slot->leaf = cgroup_leaf_remove(&s->cgroup, slot_index(&s->table, slot)) == -EBUSY;
+        slot_close(&slot->netns);
+}
+
+int ending_trim(Spawner *s) {
+        usec_t now;
+
+        if (s->trim_due == 0)
+                return -1;
+        now = clock_monotonic();
+        if (now >= s->trim_due) {
+                if (!slot_table_trim(&s->table, TRIM_KEEP, TRIM_MAX, forget, s)) {
+                        s->trim_due = 0;
+                        return -1;
+                }
+                s->trim_due = now + TRIM_USEC;
+        }
+        return (int) ((s->trim_due - now) / USEC_PER_MSEC) + 1;
 }

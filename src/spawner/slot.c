@@ -135,6 +135,7 @@ Slot *slot_take(SlotTable *t, uint64_t cookie, const Limits *limits, uint32_t ca
 
         t->identities[c->last_identity] = 1;
         t->n_busy++;
+        t->n_rested = MIN(t->n_rested, slot_n_free(t));
         s->kill_wanted = false;
         s->tries = 0;
         s->identity = c->last_identity;
@@ -169,6 +170,26 @@ void slot_release(SlotTable *t, Slot *s) {
         slot_set_state(s, SLOT_FREE);
         s->next = t->first_free;
         t->first_free = slot_index(t, s);
+}
+
+bool slot_table_trim(SlotTable *t, uint32_t keep, uint32_t max, SlotForget forget, void *userdata) {
+        uint32_t n_free = slot_n_free(t), n_needed = MAX(keep, n_free - MIN(n_free, t->n_rested)), i = 0, n = 0;
+        bool more = false;
+
+        /* they are given out from the front, so those behind have rested longest */
+        for (uint32_t at = t->first_free; at != SLOT_NONE; at = t->slots[at].next, i++) {
+                Slot *s = &t->slots[at];
+                if (i < keep || (!s->leaf && s->netns < 0))
+                        continue;
+                if (i < n_needed || n == max)
+                        more = true;
+                else {
+                        forget(userdata, s);
+                        n++;
+                }
+        }
+        t->n_rested = n_free;
+        return more;
 }
 
 static void kept_free(SlotTable *t, uint32_t i) {

@@ -79,6 +79,7 @@ typedef struct SlotTable {
         uint32_t first_free; /* last freed first: its namespace and leaf are there already */
         uint32_t first_free_kept;
         uint32_t n_busy;
+        uint32_t n_rested; /* the fewest free slots there were since slot_table_trim() */
         uint8_t *identities; /* owned: which are in use */
 } SlotTable;
 
@@ -103,6 +104,15 @@ void slot_set_tenant(Slot *s, uint64_t cookie, const Limits *limits);
 
 /* Frees it: closes what belongs to the tenant, keeps namespace and leaf. */
 void slot_release(SlotTable *t, Slot *s);
+
+static inline uint32_t slot_n_free(const SlotTable *t) {
+        return t->counters->n_used - t->n_busy;
+}
+
+/* Of the free slots those that were not taken since the last call: all but the first @keep, @max of those that keep
+ * anything, are given up by @forget. Are there others that keep something, for another call? */
+typedef void (*SlotForget)(void *userdata, Slot *s);
+bool slot_table_trim(SlotTable *t, uint32_t keep, uint32_t max, SlotForget forget, void *userdata);
 
 static inline uint32_t slot_index(const SlotTable *t, const Slot *s) {
         return (uint32_t) (s - t->slots);

@@ -56,5 +56,9 @@ void ending_cleared(Spawner *s, Slot *slot);
 /* The zygote may have room again for what it could not be told. */
 void ending_clear_again(Spawner *s);
 
+/* Gives up namespaces and leaves of slots that nobody needed for some time. Returns for how many ms there is nothing to
+ * do, -1: until something happens. */
+int ending_trim(Spawner *s);
+
 /* resume.c: takes up what a former process or program left, if anything. Returns 0 or -errno. */
 int resume_state(Spawner *s);

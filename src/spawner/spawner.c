@@ -140,7 +140,7 @@ static void stop_all(Spawner *s) {
                 spawner_log(LOG_ERR, "%u sandboxes do not end", s->table.n_busy);
         for (uint32_t i = 0; s->table.slots && i < s->table.counters->n_used; i++)
                 if (s->table.slots[i].leaf)
-                        cgroup_leaf_remove(&s->cgroup, i);
+                        (void) cgroup_leaf_remove(&s->cgroup, i); /* what is not empty the next start removes */
 }
 
 static int prepare(Spawner *s) {
@@ -188,13 +188,18 @@ static int make_way(Spawner *s) {
         return 0;
 }
 
+/* Of two times to wait, in ms, -1: for ever. */
+static int sooner(int a, int b) {
+        return a < 0 ? b : b < 0 ? a : MIN(a, b);
+}
+
 int spawner_run(Spawner *s) {
         int r = prepare(s);
 
         if (r < 0)
                 spawner_log(LOG_ERR, "Cannot start: %s", strerror(-r));
         while (r == 0 && !s->stopping) {
-                r = loop_once(s, blank_tend(s));
+                r = loop_once(s, sooner(blank_tend(s), ending_trim(s)));
                 if (s->execute_wanted && r == 0 && !s->stopping && !making_is_busy(s) && !s->syncing && !s->outgoing) {
                         r = make_way(s);
                         if (r == 0)

@@ -46,6 +46,7 @@ typedef struct Spawner {
         bool watch_again;  /* there are some whose end would go unnoticed */
         bool clear_again;  /* there are some of which the zygote could not be told */
         unsigned n_clearing; /* slots whose tenant has ended, but not yet what it held */
+        usec_t trim_due;     /* when free slots are looked at, 0: they keep little */
 
         uint32_t first_waiting, last_waiting; /* slots that wait for a namespace */
         SlotTable table;

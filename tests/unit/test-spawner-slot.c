@@ -223,6 +223,57 @@ static void test_what_is_not_kept(void **state) {
 }
 
 /* Random takes and releases against the counts. */
+static void forget(void *userdata, Slot *s) {
+        unsigned *n = userdata;
+
+        (*n)++;
+        s->leaf = false;
+        slot_close(&s->netns);
+}
+
+static void test_what_rested_is_given_up(void **state) {
+        _cleanup_table_ SlotTable t = { 0 };
+        Slot *s[10];
+        unsigned n = 0;
+
+        (void) state;
+        assert_int_equal(table_init(&t, 16), 0);
+        for (unsigned i = 0; i < 10; i++) {
+                s[i] = take(&t);
+                s[i]->leaf = true;
+                s[i]->netns = i % 2 ? make_fd() : -EBADF;
+                s[i]->netns_reusable = true;
+        }
+        for (unsigned i = 0; i < 10; i++)
+                slot_release(&t, s[i]);
+        assert_int_equal(slot_n_free(&t), 10);
+        /* all of them were needed since the last time */
+        assert_true(slot_table_trim(&t, 2, 4, forget, &n));
+        assert_int_equal(n, 0);
+        /* three of them were: the last, since it was freed last; not more than four in one go */
+        for (unsigned i = 0; i < 3; i++)
+                assert_ptr_equal(s[i] = take(&t), &t.slots[9 - i]);
+        for (unsigned i = 0; i < 3; i++)
+                slot_release(&t, s[i]);
+        assert_true(slot_table_trim(&t, 2, 4, forget, &n));
+        assert_int_equal(n, 4);
+        for (unsigned i = 0; i < 3; i++)
+                assert_true(s[i]->leaf);
+        /* and now all but two, each once */
+        assert_false(slot_table_trim(&t, 2, 4, forget, &n));
+        assert_int_equal(n, 8);
+        assert_false(slot_table_trim(&t, 2, 4, forget, &n));
+        assert_int_equal(n, 8);
+        for (unsigned i = 0; i < 10; i++) {
+                assert_non_null(s[i] = take(&t));
+                assert_int_equal(s[i]->leaf, i < 2);
+                if (i >= 2)
+                        assert_int_equal(s[i]->netns, -EBADF);
+        }
+        for (unsigned i = 0; i < 2; i++)
+                slot_close(&s[i]->netns);
+}
+
 static void test_churn(void **state) {
         _cleanup_table_ SlotTable t = { 0 };
         Slot *taken[64];
@@ -259,6 +310,7 @@ int main(void) {
                 cmocka_unit_test(test_release_closes_what_is_the_tenants),
                 cmocka_unit_test(test_kept_descriptors),
                 cmocka_unit_test(test_what_is_not_kept),
+                cmocka_unit_test(test_what_rested_is_given_up),
                 cmocka_unit_test(test_churn),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
