@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -26,7 +27,7 @@ static int on_end(sd_event_source *source, const siginfo_t *info, void *userdata
         (void) source;
         m->announcer = 0;
         m->announcer_source = sd_event_source_disable_unref(m->announcer_source);
-        if (m->stopping)
+        if (m->stopping || !m->config->redis.host[0])
                 return 0;
         log_warning("sandboxd-announce ended with %d; it is started again.", info->si_status);
         (void) sd_event_add_time_relative(m->event, &m->announcer_source, CLOCK_MONOTONIC, AGAIN_USEC, 0, on_again, m);
@@ -57,6 +58,16 @@ static int start(Manager *m) {
 
 int manager_start_announcer(Manager *m) {
         return m->options.standalone && m->config->redis.host[0] ? start(m) : 0;
+}
+
+void manager_change_announcer(Manager *m, const Config *former) {
+        if (redis_settings_equal(&m->config->redis, &former->redis) &&
+                strcmp(m->config->advertise, former->advertise) == 0)
+                return;
+        if (m->announcer > 0)
+                (void) kill(m->announcer, SIGTERM); /* the next one reads the new configuration */
+        else
+                (void) manager_start_announcer(m);
 }
 
 void manager_stop_announcer(Manager *m) {

@@ -148,6 +148,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
                                 "There are no API keys any more: nobody is let in until there is one, or a restart.");
                 m->config = config;
                 manager_revoke_keys(m, old);
+                manager_change_announcer(m, old);
                 (void) config_free(old);
                 apply(m);
                 log_event(LOG_INFO, &MESSAGE_WORKER_RELOADED, NULL, "Configuration of worker %s read again.",

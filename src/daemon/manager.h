@@ -104,6 +104,8 @@ int manager_standalone(Manager *m);
 
 /* announcer.c: what tells Redis of the worker. Returns 0 or -errno, having logged. */
 int manager_start_announcer(Manager *m);
+/* The configuration has been read again. */
+void manager_change_announcer(Manager *m, const Config *former);
 void manager_stop_announcer(Manager *m);
 
 /* auth.c */
