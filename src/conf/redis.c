@@ -3,6 +3,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define TEXT_MAX 256U
 
@@ -52,7 +53,7 @@ bool redis_settings_equal(const RedisSettings *a, const RedisSettings *b) {
                strcmp(a->ca_file, b->ca_file) == 0 && a->timeout == b->timeout;
 }
 
-int redis_settings_load_credential(RedisSettings *s, Error *error) {
+int redis_settings_load_credential(RedisSettings *s, const char *copy, Error *error) {
         const char *folder = getenv("CREDENTIALS_DIRECTORY");
         _cleanup_free_ char *path = NULL;
         char *text = NULL;
@@ -60,7 +61,9 @@ int redis_settings_load_credential(RedisSettings *s, Error *error) {
 
         if (!folder || !*folder)
                 return 0;
-        if (asprintf(&path, "%s/redis-password", folder) < 0) {
+        /* one that cannot be read is another service's, beside which we run */
+        path = copy && access(copy, R_OK) == 0 ? strdup(copy) : NULL;
+        if (!path && asprintf(&path, "%s/redis-password", folder) < 0) {
                 path = NULL;
                 return -ENOMEM;
         }

@@ -12,6 +12,7 @@ struct CoordBus {
         BusConnection *connection;
         FetchServer *self; /* us, for requests of our own */
         CoordSum told;     /* last */
+        const StoreOps *told_store;
 };
 
 /* bus-session.c: the handler of all methods about sessions, and the options of the one that @m calls. */

@@ -73,7 +73,7 @@ static int property_number(sd_bus *bus, const char *path, const char *interface,
 const sd_bus_vtable coord_bus_vtable[] = {
         SD_BUS_VTABLE_START(0),
         SD_BUS_PROPERTY("Version", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
-        SD_BUS_PROPERTY("Store", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_CONST),
+        SD_BUS_PROPERTY("Store", "s", property_text, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("Workers", "u", property_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("PoolSize", "u", property_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
         SD_BUS_PROPERTY("PoolReady", "u", property_number, 0, SD_BUS_VTABLE_PROPERTY_EMITS_CHANGE),
@@ -116,7 +116,7 @@ void coord_bus_worker(CoordBus *b, const Worker *w, bool up) {
 
 void coord_bus_changed(CoordBus *b) {
         sd_bus *bus = b ? bus_connection_signals(b->connection) : NULL;
-        const char *changed[6];
+        const char *changed[7];
         size_t n = 0;
         CoordSum s;
 
@@ -133,10 +133,13 @@ void coord_bus_changed(CoordBus *b) {
                 changed[n++] = "ActiveSessions";
         if (s.max != b->told.max)
                 changed[n++] = "MaxSessions";
+        if (b->coord->store->ops != b->told_store)
+                changed[n++] = "Store";
         changed[n] = NULL;
         if (n > 0)
                 (void) sd_bus_emit_properties_changed_strv(bus, OBJECT, INTERFACE, (char **) changed);
         b->told = s;
+        b->told_store = b->coord->store->ops;
 }
 
 /* --- the place on the bus --- */

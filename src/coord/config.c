@@ -134,7 +134,7 @@ static int load_credentials(CoordConfig *c, Error *error) {
                 return 0;
         int r = load_secret(folder, "worker-key", &c->worker_key, error);
         if (r >= 0)
-                r = redis_settings_load_credential(&c->redis, error);
+                r = redis_settings_load_credential(&c->redis, "/run/sandboxd/redis-password", error);
         if (r < 0)
                 return r;
         return api_keys_add_given(&c->keys, "/run/sandboxd/coordinator-keys", error);

@@ -102,8 +102,6 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
                 log_error("The configuration stays as it was: %s", error.detail ? error.detail : "out of memory");
         else {
                 FleetSettings settings = fleet_settings(config);
-                if (!redis_settings_equal(&config->redis, &c->config->redis))
-                        log_warning("Another Redis is used after a restart only.");
                 CoordConfig *old = c->config;
                 if (!config->allow_anonymous)
                         api_keys_follow(&config->keys, &old->keys);
@@ -112,6 +110,7 @@ static int on_reload(sd_event_source *source, const struct signalfd_siginfo *inf
                                 "There are no API keys any more: nobody is let in until there is one, or a restart.");
                 c->config = config;
                 coord_revoke_keys(c, old);
+                coord_change_store(c, &old->redis);
                 (void) coord_config_free(old);
                 http_server_configure(c->server, config->body_max, config->connections_max);
                 fleet_configure(c->fleet, &settings);

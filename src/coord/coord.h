@@ -44,6 +44,10 @@ typedef struct Coordinator {
         StoreCall *announced; /* that asks who announced themselves */
         sd_event_source *store_source;
         bool store_settled;
+        Store *store_next;                 /* of a new configuration, not there yet; or NULL */
+        Store *store_past;                 /* of the former one, which may still answer; or NULL */
+        sd_event_source *store_end;        /* of @store_past */
+        usec_t store_patience;             /* within which @store has answered what it was asked, or never will */
         LIST_HEAD(, Recording) recordings; /* on their way to the store */
         sd_event_source *catch_up;
         CoordCounters counters;
@@ -99,6 +103,10 @@ void coord_update_status(Coordinator *c);
 /* shared.c: the store that the configuration asks for, and the workers that announce themselves there */
 int coord_open_store(Coordinator *c);
 void coord_close_store(Coordinator *c);
+/* The configuration has been read again: another store takes over as soon as it can be used. @former: its settings. */
+void coord_change_store(Coordinator *c, const RedisSettings *former);
+/* Why not all is as it is configured, or NULL. */
+const char *coord_store_trouble(const Coordinator *c);
 /* Are all workers known that the store knows, as far as it can be asked? */
 bool coord_store_is_settled(const Coordinator *c);
 

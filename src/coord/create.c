@@ -20,8 +20,7 @@ static Create *create_free(Create *x) {
                 return NULL;
         x->call = call_free(x->call);
         x->timer = sd_event_source_disable_unref(x->timer);
-        if (x->store_call)
-                (void) x->job.coord->store->ops->cancel(x->store_call);
+        (void) store_call_cancel(x->store_call);
         recording_detach(x->recording);
         create_release(x);
         x->places = quota_release(x->places);

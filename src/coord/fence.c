@@ -40,8 +40,7 @@ static void end_resync(Fence *f) {
 static Fence *fence_free(Fence *f) {
         if (!f)
                 return NULL;
-        if (f->store_call)
-                (void) f->job.coord->store->ops->cancel(f->store_call);
+        (void) store_call_cancel(f->store_call);
         f->call = call_free(f->call);
         end_resync(f);
         job_done(&f->job);

@@ -26,8 +26,7 @@ struct Finding {
 Finding *finding_free(Finding *f) {
         if (!f)
                 return NULL;
-        if (f->store_call)
-                (void) f->job.coord->store->ops->cancel(f->store_call);
+        (void) store_call_cancel(f->store_call);
         f->ask = ask_free(f->ask);
         job_done(&f->job);
         free(f->owner);

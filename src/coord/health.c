@@ -32,7 +32,24 @@ void coord_sum_up(const Coordinator *c, CoordSum *s) {
 static const char *status_of(const Coordinator *c, const CoordSum *s) {
         if (fleet_n_ready(c->fleet) == 0)
                 return s->n_up > 0 && s->n_draining == s->n_up ? "draining" : "unhealthy";
-        return s->n_well < s->n_workers - s->n_draining || !c->store->available ? "degraded" : "healthy";
+        return s->n_well < s->n_workers - s->n_draining || coord_store_trouble(c) ? "degraded" : "healthy";
+}
+
+static const char *reason_of(const Coordinator *c, const CoordSum *s, char text[static 128]) {
+        if (s->n_workers == 0)
+                return c->store->ops->is_shared
+                               ? "There are no workers: none is set, none is found here, none is announced in Redis."
+                               : "There are no workers: none is set, none is found here.";
+        if (s->n_up == 0)
+                return "No worker can be reached.";
+        if (fleet_n_ready(c->fleet) == 0)
+                return s->n_draining == s->n_up ? "All workers are draining." : "No worker takes new sessions.";
+        if (s->n_well < s->n_workers - s->n_draining)
+                (void) snprintf(text, 128, "%u of %u workers are not well.", s->n_workers - s->n_draining - s->n_well,
+                        s->n_workers);
+        else
+                (void) snprintf(text, 128, "Redis cannot be used.");
+        return text;
 }
 
 static json_t *describe_worker(const Worker *w) {
@@ -53,16 +70,19 @@ static json_t *list_workers(const Coordinator *c) {
 
 void coord_health(HttpRequest *r, void *userdata) {
         Coordinator *c = userdata;
+        char text[128];
         CoordSum s;
 
         coord_sum_up(c, &s);
-        const char *status = status_of(c, &s);
+        const char *status = status_of(c, &s), *trouble = coord_store_trouble(c);
         json_t *j = json_pack("{ss ss sI sI sI sI ss ss ss so}", "status", status, "worker_id", "coordinator",
                 "pool_size", (json_int_t) s.pool_size, "pool_ready", (json_int_t) s.pool_ready, "active_sessions",
                 (json_int_t) s.active, "max_sessions", (json_int_t) s.max, "limits", s.limits ? "enforced" : "unavailable", "version", VERSION, "store",
                 c->store->ops->name, "workers", list_workers(c));
-        if (j && !c->store->available)
-                (void) json_object_set_new(j, "store_error", json_string(c->store->reason));
+        if (j && strcmp(status, "healthy") != 0)
+                (void) json_object_set_new(j, "reason", json_string(reason_of(c, &s, text)));
+        if (j && trouble)
+                (void) json_object_set_new(j, "store_error", json_string(trouble));
         http_answer_json(r, strcmp(status, "healthy") == 0 || strcmp(status, "degraded") == 0 ? 200 : 503, j);
 }
 

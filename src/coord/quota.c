@@ -57,8 +57,7 @@ QuotaPlaces *quota_release(QuotaPlaces *p) {
         if (!p)
                 return NULL;
         c = p->coord;
-        if (p->call)
-                (void) c->store->ops->cancel(p->call);
+        (void) store_call_cancel(p->call);
         reserve_here(p, false);
         set_name(p->owner, set);
         for (unsigned i = p->n_used; i < p->n && p->in_store && is_shared(c); i++) {

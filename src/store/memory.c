@@ -18,7 +18,8 @@ typedef struct Item {
 
 typedef struct Memory Memory;
 
-struct StoreCall {
+typedef struct MemoryCall {
+        StoreCall call;
         Memory *memory; /* borrowed */
         StoreDone *done;
         void *userdata;
@@ -26,13 +27,13 @@ struct StoreCall {
         char *text;     /* owned or NULL */
         char **members; /* owned, each */
         size_t n_members;
-        TAILQ_ENTRY(StoreCall) entry;
-};
+        TAILQ_ENTRY(MemoryCall) entry;
+} MemoryCall;
 
 struct Memory {
         Store store;
-        Item *items, *sets;            /* hash tables */
-        TAILQ_HEAD(, StoreCall) calls; /* to be answered in this turn */
+        Item *items, *sets;             /* hash tables */
+        TAILQ_HEAD(, MemoryCall) calls; /* to be answered in this turn */
         sd_event_source *answer, *sweep;
 };
 
@@ -42,9 +43,9 @@ static Memory *memory(Store *s) {
 
 /* --- answers --- */
 
-static StoreCall *call_cancel(StoreCall *c) {
-        if (!c)
-                return NULL;
+static StoreCall *call_cancel(StoreCall *call) {
+        MemoryCall *c = CONTAINER_OF(call, MemoryCall, call);
+
         TAILQ_REMOVE(&c->memory->calls, c, entry);
         for (size_t i = 0; i < c->n_members; i++)
                 free(c->members[i]);
@@ -56,16 +57,16 @@ static StoreCall *call_cancel(StoreCall *c) {
 
 static int on_answer(sd_event_source *source, void *userdata) {
         Memory *m = userdata;
-        StoreCall *c;
+        MemoryCall *c;
 
         (void) source;
         while ((c = TAILQ_FIRST(&m->calls))) {
-                StoreCall copy = *c;
+                MemoryCall copy = *c;
                 TAILQ_REMOVE(&m->calls, c, entry);
                 copy.done(&(StoreReply){ copy.result, copy.text, (const char *const *) copy.members, copy.n_members },
                         copy.userdata);
                 TAILQ_INSERT_HEAD(&m->calls, c, entry);
-                (void) call_cancel(c);
+                (void) call_cancel(&c->call);
         }
         return 0;
 }
@@ -74,9 +75,10 @@ static int on_answer(sd_event_source *source, void *userdata) {
 static int answer(Memory *m, int result, const char *text, StoreDone *done, void *userdata, StoreCall **ret) {
         if (!done)
                 return 0;
-        StoreCall *c = calloc(1, sizeof *c);
+        MemoryCall *c = calloc(1, sizeof *c);
         if (!c)
                 return -ENOMEM;
+        c->call.ops = m->store.ops;
         c->memory = m;
         c->done = done;
         c->userdata = userdata;
@@ -88,11 +90,11 @@ static int answer(Memory *m, int result, const char *text, StoreDone *done, void
         TAILQ_INSERT_TAIL(&m->calls, c, entry);
         (void) sd_event_source_set_enabled(m->answer, SD_EVENT_ONESHOT);
         if (ret)
-                *ret = c;
+                *ret = &c->call;
         return 0;
 }
 
-static int add_member(StoreCall *c, const char *member) {
+static int add_member(MemoryCall *c, const char *member) {
         char **p = reallocarray(c->members, c->n_members + 1, sizeof *p);
 
         if (!p)
@@ -271,7 +273,7 @@ static int memory_members(Store *s, const char *set, StoreDone *done, void *user
                 return r;
         for (Item *i = memory(s)->sets; i && r >= 0; i = i->hh.next)
                 if (strncmp(i->name, prefix, strlen(prefix)) == 0 && now < i->deadline)
-                        r = add_member(c, i->name + strlen(prefix));
+                        r = add_member(CONTAINER_OF(c, MemoryCall, call), i->name + strlen(prefix));
         if (r < 0) {
                 (void) call_cancel(c);
                 return r;
@@ -292,10 +294,10 @@ static void clear(Item **table) {
 
 static Store *memory_free(Store *s) {
         Memory *m = memory(s);
-        StoreCall *c;
+        MemoryCall *c;
 
         while ((c = TAILQ_FIRST(&m->calls)))
-                (void) call_cancel(c);
+                (void) call_cancel(&c->call);
         clear(&m->items);
         clear(&m->sets);
         m->answer = sd_event_source_disable_unref(m->answer);

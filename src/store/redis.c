@@ -41,21 +41,22 @@ static const char members_script[] =
 
 typedef struct Redis Redis;
 
-struct StoreCall {
+typedef struct RedisCall {
+        StoreCall call;
         Redis *redis;          /* borrowed */
         RedisCommand *command; /* NULL: it is over, and told soon */
         RedisQuestion question;
         StoreDone *done;
         void *userdata;
-        TAILQ_ENTRY(StoreCall) entry;
-};
+        TAILQ_ENTRY(RedisCall) entry;
+} RedisCall;
 
 struct Redis {
         Store store;
         RedisSettings settings; /* owned copies */
         RedisLink *link;
         bool told; /* whether it is there */
-        TAILQ_HEAD(, StoreCall) calls;
+        TAILQ_HEAD(, RedisCall) calls;
 };
 
 static Redis *redis(Store *s) {
@@ -64,9 +65,9 @@ static Redis *redis(Store *s) {
 
 /* --- calls --- */
 
-static StoreCall *call_cancel(StoreCall *c) {
-        if (!c)
-                return NULL;
+static StoreCall *call_cancel(StoreCall *call) {
+        RedisCall *c = CONTAINER_OF(call, RedisCall, call);
+
         if (c->command)
                 redis_command_detach(c->command);
         TAILQ_REMOVE(&c->redis->calls, c, entry);
@@ -75,13 +76,13 @@ static StoreCall *call_cancel(StoreCall *c) {
 }
 
 static void on_reply(const redisReply *reply, int error, void *userdata) {
-        StoreCall *c = userdata;
-        StoreCall copy = *c;
+        RedisCall *c = userdata;
+        RedisCall copy = *c;
         StoreReply answer = { .result = error };
         _cleanup_free_ const char **members = NULL;
 
         c->command = NULL;
-        (void) call_cancel(c);
+        (void) call_cancel(&c->call);
         if (reply && reply->type == REDIS_REPLY_ARRAY)
                 members = calloc(MAX(reply->elements, (size_t) 1), sizeof *members);
         if (reply && reply->type == REDIS_REPLY_ARRAY && !members)
@@ -97,9 +98,10 @@ static int ask(Store *s, RedisQuestion question, size_t argc, const char *const 
 
         if (!done)
                 return redis_link_send(r->link, argc, argv, NULL, NULL, NULL);
-        StoreCall *c = calloc(1, sizeof *c);
+        RedisCall *c = calloc(1, sizeof *c);
         if (!c)
                 return -ENOMEM;
+        c->call.ops = s->ops;
         c->redis = r;
         c->question = question;
         c->done = done;
@@ -107,11 +109,11 @@ static int ask(Store *s, RedisQuestion question, size_t argc, const char *const 
         TAILQ_INSERT_TAIL(&r->calls, c, entry);
         int k = redis_link_send(r->link, argc, argv, on_reply, c, &c->command);
         if (k < 0) {
-                (void) call_cancel(c);
+                (void) call_cancel(&c->call);
                 return k;
         }
         if (ret)
-                *ret = c;
+                *ret = &c->call;
         return 0;
 }
 
@@ -194,10 +196,10 @@ static void on_link(RedisLink *l, bool ready, const char *reason, void *userdata
 
 static Store *redis_free(Store *s) {
         Redis *r = redis(s);
-        StoreCall *c;
+        RedisCall *c;
 
         while ((c = TAILQ_FIRST(&r->calls)))
-                (void) call_cancel(c);
+                (void) call_cancel(&c->call);
         r->link = redis_link_free(r->link);
         redis_settings_clear(&r->settings);
         free(r);

@@ -10,7 +10,8 @@
  * moment, also while it is used. Every call is answered soon: with what was asked for, or that it cannot be had. */
 
 typedef struct Store Store;
-typedef struct StoreCall StoreCall; /* a pending call: freeing it gives it up, what was asked may happen all the same */
+/* A pending call: cancelling it gives it up, what was asked may happen all the same. */
+typedef struct StoreCall StoreCall;
 
 typedef struct StoreReply {
         /* 0; -ENOENT: there is nothing of that name; -EEXIST: it is not what was expected, @text is what it is;
@@ -53,8 +54,18 @@ typedef struct StoreOps {
         int (*remove)(Store *s, const char *set, const char *member);
         int (*members)(Store *s, const char *set, StoreDone *done, void *userdata, StoreCall **ret);
 
-        StoreCall *(*cancel)(StoreCall *c);
+        StoreCall *(*cancel)(StoreCall *c); /* see store_call_cancel() */
 } StoreOps;
+
+/* What each store's calls begin with. */
+struct StoreCall {
+        const StoreOps *ops;
+};
+
+/* Of whatever store it is. Returns NULL. */
+static inline StoreCall *store_call_cancel(StoreCall *c) {
+        return c ? c->ops->cancel(c) : NULL;
+}
 
 /* Told when the store goes or comes back. */
 typedef void StoreNotify(Store *s, bool available, const char *reason, void *userdata);

@@ -73,6 +73,29 @@ until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 1 ]' || fail "it has no 
 expect 204 "$(curl -sS -o /dev/null -w '%{http_code}' -X DELETE "http://127.0.0.1:8001/v1/sessions/$id")" "delete"
 until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 0 ]' || fail "its record stays"
 
+step "another password and another database, by a reload"
+id=$(curl -sS -d '{"key":"kept"}' http://127.0.0.1:8000/v1/sessions | jq -r .session_id)
+redis CONFIG SET requirepass second-secret >/dev/null
+redis() { redis-cli --no-auth-warning -a second-secret -n 3 "$@"; }
+(umask 077 && echo second-secret >/etc/sandboxd/redis-password)
+for program in sandboxd coordinator; do
+    echo Database=3 >>/etc/sandboxd/$program.conf.d/redis.conf
+done
+systemctl reload sandbox-coord sandboxd@worker1 || fail "reload"
+until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 1 ]' || fail "what was known is not told: $(coordinator /health)"
+expect "$id" "$(curl -sS -d '{"key":"kept"}' http://127.0.0.1:8000/v1/sessions | jq -r .session_id)" "one key"
+until_true 20 eval '[ "$(redis EXISTS worker:worker1)" = 1 ]' || fail "the worker is not announced there"
+expect worker1 "$(redis EVAL "return redis.call('ZRANGE','workers',0,-1)" 0 | cut -d' ' -f1)" "who is announced there"
+until_true 20 eval '[ "$(redis-cli --no-auth-warning -a second-secret EXISTS worker:worker1)" = 0 ]' || fail "it is still announced here"
+expect "healthy null" "$(worker_status worker1) $(coordinator /health | jq .store_error)"
+printf '[Coordinator]\nDiscover=none\n' >/etc/sandboxd/coordinator.conf.d/redis.conf
+systemctl reload sandbox-coord || fail "reload"
+until_true 20 eval '[ "$(coordinator /health | jq -r .store)" = memory ]' || fail "Redis is still used"
+rm /etc/sandboxd/sandboxd.conf.d/redis.conf
+systemctl reload sandboxd@worker1 || fail "reload"
+until_true 20 eval '[ "$(systemctl is-active sandboxd-announce@worker1)" = inactive ]' || fail "it is still announced"
+expect 0 "$(redis EXISTS worker:worker1)" "what Redis has of it"
+
 step "the password is nowhere to be read"
 ! journalctl -q -b -o export | grep -aw secret | grep -v 'requirepass\|redis-cli\|REDIS_PASSWORD' || fail "the journal has it"
 kill %1 2>/dev/null

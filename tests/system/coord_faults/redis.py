@@ -379,3 +379,135 @@ def key_and_dead_worker(lab):
         first = a.create({"key": f"k{n}"})
         check(b.request("POST", "/v1/sessions", {"key": f"k{n}"}).json()["session_id"] == first, "two of one key")
     check(not workers[0].sessions and len(workers[1].sessions) == 6, "sessions are left")
+
+
+def read_again(c, settings):
+    """A reload, as the service manager has it."""
+    c.settings = settings
+    c.write()
+    before = c.log_text().count("Configuration read again")
+    c.process.send_signal(signal.SIGHUP)
+    until(5, lambda: c.log_text().count("Configuration read again") > before, "the reload")
+
+
+def clients_of(redis, *options):
+    """Other than who asks."""
+    return redis.cli(*options, "CLIENT", "LIST").count(" addr=") - 1
+
+
+class Clients:
+    """Make sessions, some of them under keys, ask for them and end some, until they are told to stop."""
+
+    def __init__(self, *coordinators):
+        self.coordinators, self.wrong, self.sessions, self.stopping = coordinators, [], [], False
+        self.pool = concurrent.futures.ThreadPoolExecutor(4)
+        self.jobs = [self.pool.submit(self.run, i) for i in range(4)]
+
+    def run(self, number):
+        n = 0
+        while not self.stopping:
+            c, other = self.coordinators[n % 2], self.coordinators[(n + 1) % 2]
+            body = {"key": f"{number}-{n // 4}"} if number % 2 else {}
+            answer = c.request("POST", "/v1/sessions", body)
+            if answer.status not in (200, 201):
+                self.wrong.append(f"create {answer}")
+                continue
+            session = answer.json()["session_id"]
+            self.sessions.append((session, body.get("key")))
+            for server in c, other:
+                answer = server.request("GET", f"/v1/sessions/{session}")
+                if answer.status != 200:
+                    self.wrong.append(f"get {answer}")
+            n += 1
+            time.sleep(0.005)
+
+    def stop(self):
+        self.stopping = True
+        for job in self.jobs:
+            job.result(60)
+        self.pool.shutdown()
+        check(len(self.sessions) > 20, f"only {len(self.sessions)} sessions")
+        check(not self.wrong, f"{len(self.wrong)} wrong answers of {len(self.sessions)}: {self.wrong[:3]}")
+
+
+@case("Redis: another one by a reload, while requests go on")
+def reload_to_another(lab):
+    redis, workers, a, b = pair(lab, 3)
+    other = Redis(lab, "--requirepass", "second", "--databases", "20").start()
+    kept = a.create({"key": "kept"})
+    clients = Clients(a, b)
+    time.sleep(0.5)
+    for c in a, b:
+        read_again(c, other.settings + "Password=second\nDatabase=17\n")
+    cli = "-a", "second", "--no-auth-warning", "-n", "17"
+    until(10, lambda: other.cli(*cli, "EXISTS", f"session:{kept}") == "1", "what was known is told to the other")
+    until(10, lambda: clients_of(redis) == 0, "the former one is let go")
+    time.sleep(0.5)
+    clients.stop()
+    for c in a, b:
+        check(c.health()["status"] == "healthy", f"{c.health()}")
+        check(c.request("POST", "/v1/sessions", {"key": "kept"}).json()["session_id"] == kept, "another of the same key")
+    last = b.create()
+    check(other.cli(*cli, "EXISTS", f"session:{last}") == "1", "the other does not hear of a new one")
+    check(redis.cli("EXISTS", f"session:{last}") == "0", "the former hears of a new one")
+    of_keys = {}
+    for w in workers:
+        for session in w.sessions.values():
+            if session.get("key"):
+                of_keys.setdefault(session["key"], []).append(session)
+    check(all(len(x) == 1 for x in of_keys.values()), f"several of one key: {of_keys}")
+    for session, _ in clients.sessions[:20]:
+        until(5, lambda s=session: other.cli(*cli, "EXISTS", f"session:{s}") == "1", "a record")
+    redis.kill()
+    time.sleep(1)
+    check(a.health()["status"] == "healthy", "it still needs the former")
+
+
+@case("Redis: a reload to one that cannot be used costs nothing")
+def reload_to_none_there(lab):
+    redis, _, a, b = pair(lab)
+    other = Redis(lab, "--requirepass", "second").start()
+    read_again(a, other.settings + "Password=wrong\n")
+    until(5, lambda: "WRONGPASS" in a.health().get("store_error", ""), "the reason")
+    health = a.health()
+    check(health["status"] == "degraded" and health["reason"] == "Redis cannot be used.", f"{health}")
+    check(a.log_text().count("going on with what was used before") == 1, "the log does not say it once")
+    session = a.create({"key": "k"})
+    check(redis.cli("EXISTS", f"session:{session}") == "1", "the former one is not used")
+    check(b.create({"key": "k"}, status=200), "another of one key")
+    read_again(a, other.settings + "Password=second\n")
+    until(5, lambda: connected(a), "with the password")
+    until(5, lambda: other.cli("-a", "second", "--no-auth-warning", "EXISTS", f"session:{session}") == "1", "the record")
+    read_again(a, redis.settings)
+    until(5, lambda: connected(a), "and back")
+    until(10, lambda: clients_of(other, "-a", "second", "--no-auth-warning") == 0, "the other one is let go")
+
+
+@case("Redis: one from a reload on, and none any more")
+def reload_from_none(lab):
+    redis = Redis(lab).start()
+    workers = [lab.worker(f"w{i}") for i in range(2)]
+    a = lab.coordinator(workers)
+    check(a.health()["store"] == "memory", "a store from the start")
+    session = a.create({"key": "k"})
+    read_again(a, redis.settings)
+    until(5, lambda: a.health()["store"] == "redis" and connected(a), "Redis")
+    until(5, lambda: redis.cli("EXISTS", f"session:{session}") == "1", "what was known is told")
+    b = lab.coordinator(workers, redis.settings)
+    until(5, lambda: connected(b), "another")
+    check(b.create({"key": "k"}, status=200) == session, "another makes a second one")
+    announced = lab.worker("announced")
+    redis.cli("ZADD", "workers", str(int(time.time() * 1000) + 600000), f"announced {announced.url}")
+    until(10, lambda: a.status_of("announced") == "healthy", "who announced himself")
+    redis.pause(True) # with requests on their way to it
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(a.request, "POST", "/v1/sessions", {"key": f"p{i}"}) for i in range(4)]
+        time.sleep(0.05)
+        read_again(a, "")
+        statuses = [x.result(30).status for x in asked]
+    redis.pause(False)
+    check(statuses == [201] * 4, f"{statuses}")
+    check(a.health()["store"] == "memory", "Redis is still used")
+    check(a.status_of("announced") != "healthy", "a worker that was in Redis only")
+    check(a.create({"key": "k"}, status=200) == session, "it does not know its own any more")
+    until(10, lambda: clients_of(redis) == 1, "Redis is let go by all but the other")
