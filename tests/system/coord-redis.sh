@@ -5,7 +5,8 @@
 # Workers announce themselves in Redis, coordinators share it: as installed, with a password that only root can read.
 . /lab/system/lib.sh
 
-redis() { redis-cli --no-auth-warning -a secret "$@"; }
+redis_password=secret redis_database=0
+redis() { redis-cli --no-auth-warning -a "$redis_password" -n "$redis_database" "$@"; }
 coordinator() { curl -sS "http://127.0.0.1:${2:-8000}$1"; }
 status() { coordinator /health "${1:-8000}" | jq -r .status; }
 worker_status() { coordinator /health | jq -r ".workers[] | select(.worker_id == \"$1\") | .status"; }
@@ -76,7 +77,7 @@ until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 0 ]' || fail "its record
 step "another password and another database, by a reload"
 id=$(curl -sS -d '{"key":"kept"}' http://127.0.0.1:8000/v1/sessions | jq -r .session_id)
 redis CONFIG SET requirepass second-secret >/dev/null
-redis() { redis-cli --no-auth-warning -a second-secret -n 3 "$@"; }
+redis_password=second-secret redis_database=3
 (umask 077 && echo second-secret >/etc/sandboxd/redis-password)
 for program in sandboxd coordinator; do
     echo Database=3 >>/etc/sandboxd/$program.conf.d/redis.conf
@@ -86,7 +87,7 @@ until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 1 ]' || fail "what was k
 expect "$id" "$(curl -sS -d '{"key":"kept"}' http://127.0.0.1:8000/v1/sessions | jq -r .session_id)" "one key"
 until_true 20 eval '[ "$(redis EXISTS worker:worker1)" = 1 ]' || fail "the worker is not announced there"
 expect worker1 "$(redis EVAL "return redis.call('ZRANGE','workers',0,-1)" 0 | cut -d' ' -f1)" "who is announced there"
-until_true 20 eval '[ "$(redis-cli --no-auth-warning -a second-secret EXISTS worker:worker1)" = 0 ]' || fail "it is still announced here"
+until_true 20 eval '[ "$(redis -n 0 EXISTS worker:worker1)" = 0 ]' || fail "it is still announced here"
 expect "healthy null" "$(worker_status worker1) $(coordinator /health | jq .store_error)"
 printf '[Coordinator]\nDiscover=none\n' >/etc/sandboxd/coordinator.conf.d/redis.conf
 systemctl reload sandbox-coord || fail "reload"
