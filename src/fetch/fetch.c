@@ -432,7 +432,8 @@ void fetch_finish(Fetch *f, CURLcode code) {
                         r = -ECONNREFUSED;
                         break;
                 case CURLE_OUT_OF_MEMORY:
-                        r = -ENOMEM;
+                        /* what it says of a line of the head that has no end, too: more likely, and not our fault */
+                        r = f->n_connections > 0 && !f->head_done ? -EPROTO : -ENOMEM;
                         break;
                 case CURLE_OPERATION_TIMEDOUT:
                         r = -ETIMEDOUT;

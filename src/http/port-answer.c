@@ -45,7 +45,7 @@ static void break_off(PortExchange *x, int result) {
                 http_stream_wake(x->request); /* its next read says so and frees us */
                 return;
         }
-        if (x->no_memory) /* that of libcurl may be a line that is too long */
+        if (x->no_memory)
                 k = error_set(&error, ERROR_INTERNAL, "Out of memory; what was asked may have been done.");
         else if (result == -ECONNREFUSED)
                 k = error_set_field(&error, ERROR_NO_SERVER, "port", NULL,

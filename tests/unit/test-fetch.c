@@ -192,6 +192,28 @@ static void test_not_connected_in_time(void **state) {
         assert_null(fetch_free(fetch));
 }
 
+/* libcurl says that there is no memory for it. */
+static void test_line_without_end(void **state) {
+        Fixture *f = *state;
+        Outcome o = { 0 };
+        _cleanup_fd_ int fd = -EBADF;
+        usec_t end = clock_monotonic() + PATIENCE_USEC;
+        char head[16384] = "HTTP/1.1 200 OK\r\n";
+
+        memset(head + strlen(head), 'a', sizeof head - strlen(head));
+        Fetch *fetch = start(f, 0, &o);
+        while (!o.done) {
+                assert_true(clock_monotonic() < end);
+                assert_true(sd_event_run(f->event, 10 * USEC_PER_MSEC) >= 0);
+                if (fd < 0)
+                        fd = accept4(f->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+                else if (send(fd, head, sizeof head, MSG_NOSIGNAL) > 0)
+                        memset(head, 'a', sizeof head);
+        }
+        assert_int_equal(o.result, -EPROTO);
+        assert_null(fetch_free(fetch));
+}
+
 static int on_nothing(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         (void) source;
         (void) fd;
@@ -236,6 +258,8 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(test_not_connected_in_time, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_given_up_while_it_connects, setup_upgrade, teardown),
                 cmocka_unit_test_setup_teardown(test_not_connected_in_time, setup_upgrade, teardown),
+                cmocka_unit_test_setup_teardown(test_line_without_end, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_line_without_end, setup_upgrade, teardown),
                 cmocka_unit_test_setup_teardown(test_socket_that_cannot_be_watched, setup_upgrade, teardown),
                 cmocka_unit_test_setup_teardown(test_socket_that_cannot_be_watched, setup, teardown),
         };

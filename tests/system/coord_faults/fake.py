@@ -334,6 +334,14 @@ async def many_headers(worker, request, reader, writer):
     return True
 
 
+async def endless_line(worker, request, reader, writer):
+    writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+    for _ in range(1000):  # until it is not wanted any more
+        writer.write(b"x" * 10000)
+        await writer.drain()
+    return True
+
+
 async def full(worker, request, reader, writer):
     await worker.send(writer, 503, {"title": "No capacity", "status": 503}, [("Retry-After", "1")])
     return True

@@ -250,6 +250,21 @@ def bad_answers(lab):
         until(5, lambda: c.request("GET", path).status == 200, f"{name}: it works again")
 
 
+@case("a line of an answer that has no end is the worker's fault, whatever reads it")
+def endless_line(lab):
+    a = lab.worker("a")
+    c = lab.coordinator([a])
+    path = f"/v1/sessions/{c.create()}/files?path=x"
+    for name, method, body, headers in (("one request", "GET", None, {}),
+                                        ("another protocol", "GET", None, {"Connection": "Upgrade", "Upgrade": "x"}),
+                                        ("a body in pieces", "PUT", iter([b"abc"]), {"Transfer-Encoding": "chunked"})):
+        a.faults[method, "/v1/sessions/"] = fake.endless_line
+        answer = c.request(method, path, body, headers)
+        check(answer.status == 502 and answer.json()["status"] == 502, f"{name}: {answer}")
+        a.faults.clear()
+        until(5, lambda: c.request("GET", path).status == 200, f"{name}: it works again")
+
+
 @case("a command is not sent twice")
 def not_twice(lab):
     a = lab.worker("a")
