@@ -24,6 +24,7 @@ struct Creation {
         Sandbox *sandbox; /* owned: that is being made for it, or filled; NULL while it waits */
         Session *vessel;  /* owned: holds the sandbox while it is filled, found by nobody */
         Fill *fill;
+        Snapshot *snapshot; /* owned: whose files it gets, or NULL */
         bool from_pool;
         usec_t deadline;  /* monotonic */
         sd_event_source *timer;
@@ -50,6 +51,7 @@ static Creation *creation_free(Creation *c) {
         }
         c->timer = sd_event_source_disable_unref(c->timer);
         create_spec_clear(&c->spec);
+        c->snapshot = snapshot_unref(c->snapshot);
         free(c->owner);
         free(c);
         return NULL;
@@ -263,8 +265,8 @@ void creations_fail(SessionManager *m, ErrorKind kind, const char *text) {
         }
 }
 
-static int creation_new(SessionManager *m, CreateSpec *spec, const SandboxSpec *sandbox_spec, const char *owner,
-        usec_t patience, CreationDone *done, void *userdata, Creation **ret) {
+static int creation_new(SessionManager *m, CreateSpec *spec, const SandboxSpec *sandbox_spec, Snapshot *snapshot,
+        const char *owner, usec_t patience, CreationDone *done, void *userdata, Creation **ret) {
         _cleanup_(creation_freep) Creation *c = calloc(1, sizeof *c);
 
         if (!c)
@@ -283,14 +285,16 @@ static int creation_new(SessionManager *m, CreateSpec *spec, const SandboxSpec *
                 return r;
         c->spec = *spec;
         *spec = (CreateSpec){ 0 };
+        if (snapshot)
+                c->snapshot = snapshot_ref(snapshot);
         TAILQ_INSERT_TAIL(&m->creations, c, entry);
         m->n_creations++;
         *ret = take_ptr(c);
         return 0;
 }
 
-/* Where the image is a snapshot, its files and its image. */
-static int take_snapshot(SessionManager *m, CreateSpec *spec, const char *owner, Error *error) {
+/* Where the image is a snapshot, its files and its image. @ret: borrowed, untouched where it is none. */
+static int take_snapshot(SessionManager *m, CreateSpec *spec, const char *owner, Snapshot **ret, Error *error) {
         size_t prefix = strlen(SNAPSHOT_PREFIX);
         Snapshot *snapshot;
 
@@ -301,16 +305,17 @@ static int take_snapshot(SessionManager *m, CreateSpec *spec, const char *owner,
                         spec->image + prefix);
         spec->base = strdup(snapshot->image);
         spec->files = snapshot_open(m->snapshots, snapshot);
+        *ret = snapshot;
         if (spec->base && spec->files > 0)
                 return 0;
         return error_set(error, ERROR_INTERNAL, "The files of the snapshot cannot be read.");
 }
 
-static int fill_pooled(SessionManager *m, CreateSpec *spec, const SandboxSpec *sandbox_spec, const char *owner,
-        Sandbox *pooled, CreationDone *done, void *userdata, Creation **ret, Error *error) {
+static int fill_pooled(SessionManager *m, CreateSpec *spec, const SandboxSpec *sandbox_spec, Snapshot *snapshot,
+        const char *owner, Sandbox *pooled, CreationDone *done, void *userdata, Creation **ret, Error *error) {
         _cleanup_(creation_freep) Creation *c = NULL;
 
-        int r = creation_new(m, spec, sandbox_spec, owner, FILL_PATIENCE_USEC, done, userdata, &c);
+        int r = creation_new(m, spec, sandbox_spec, snapshot, owner, FILL_PATIENCE_USEC, done, userdata, &c);
         if (r < 0) {
                 backend_kill(m->backend, pooled);
                 (void) sandbox_unref(pooled);
@@ -358,6 +363,7 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
         SandboxSpec sandbox_spec = { .limits = spec->limits };
         _cleanup_(creation_freep) Creation *c = NULL;
         Sandbox *pooled = NULL;
+        Snapshot *snapshot = NULL;
         Error full = { 0 };
 
         *ret_attached = false;
@@ -371,7 +377,7 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
                 return error_set(error, ERROR_SESSION_ENDED, "The session has been given up before it was created.");
         int r = session_check_owner(m, owner, error);
         if (r == 0)
-                r = take_snapshot(m, spec, owner, error);
+                r = take_snapshot(m, spec, owner, &snapshot, error);
         const char *image = spec->base ? spec->base : spec->image ? spec->image : m->settings.image;
         ImageConfig *config = NULL;
         if (r == 0)
@@ -384,7 +390,8 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
         unsigned before = m->n_creations - m->n_starting;
         r = take_pooled(m, &sandbox_spec, before, &pooled, &full);
         if (r > 0 && spec->files > 0)
-                return fill_pooled(m, spec, &sandbox_spec, owner, pooled, done, userdata, ret_creation, error);
+                return fill_pooled(
+                        m, spec, &sandbox_spec, snapshot, owner, pooled, done, userdata, ret_creation, error);
         if (r > 0) {
                 r = session_new(m, spec, owner, pooled, true, ret_session);
                 if (r < 0) {
@@ -407,8 +414,8 @@ int session_create(SessionManager *m, CreateSpec *spec, const char *owner, Creat
                 return r;
         }
         bool is_full = r < 0;
-        r = creation_new(m, spec, &sandbox_spec, owner, is_full ? patience : MAX(patience, START_PATIENCE_USEC), done,
-                userdata, &c);
+        r = creation_new(m, spec, &sandbox_spec, snapshot, owner,
+                is_full ? patience : MAX(patience, START_PATIENCE_USEC), done, userdata, &c);
         if (r < 0)
                 return r;
         r = is_full ? 0 : start(c, error);

@@ -28,6 +28,8 @@ struct Snapshots {
 static Snapshot *snapshot_free(Snapshot *s) {
         if (!s)
                 return NULL;
+        if (s->store)
+                s->store->size -= s->size;
         free(s->owner);
         free(s->image);
         free(s->session_id);
@@ -36,6 +38,22 @@ static Snapshot *snapshot_free(Snapshot *s) {
 }
 DEFINE_CLEANUP(Snapshot, snapshot_free);
 
+Snapshot *snapshot_ref(Snapshot *s) {
+        s->n_ref++;
+        return s;
+}
+
+Snapshot *snapshot_unref(Snapshot *s) {
+        return s && --s->n_ref == 0 ? snapshot_free(s) : NULL;
+}
+
+/* It is one of those that are there, and takes its space. */
+static void count(Snapshots *store, Snapshot *s) {
+        s->n_ref = 1;
+        s->store = store;
+        store->size += s->size;
+}
+
 Snapshots *snapshots_free(Snapshots *s) {
         Snapshot *snapshot, *next;
 
@@ -43,7 +61,7 @@ Snapshots *snapshots_free(Snapshots *s) {
                 return NULL;
         HASH_ITER(hh, s->by_id, snapshot, next) {
                 HASH_DEL(s->by_id, snapshot);
-                (void) snapshot_free(snapshot);
+                (void) snapshot_unref(snapshot);
         }
         s->folder = fd_close(s->folder);
         free(s);
@@ -162,7 +180,7 @@ static int take_up(Snapshots *s, unsigned *ret_n_dropped) {
                         (void) closedir(d);
                         return -ENOMEM;
                 }
-                s->size += snapshot->size;
+                count(s, snapshot);
         }
         HASH_SORT(s->by_id, by_creation);
         *ret_n_dropped = sweep(s, d);
@@ -224,9 +242,8 @@ void snapshots_delete(Snapshots *s, Snapshot *snapshot) {
         /* an archive without a description is removed at the next start, if need be */
         (void) unlinkat(s->folder, description_name(snapshot->id, name), 0);
         (void) unlinkat(s->folder, archive_name(snapshot->id, name), 0);
-        s->size -= snapshot->size;
         HASH_DEL(s->by_id, snapshot);
-        (void) snapshot_free(snapshot);
+        (void) snapshot_unref(snapshot); /* whoever has it open keeps its space taken */
 }
 
 json_t *snapshot_describe(const Snapshot *s, const char *worker_id) {
@@ -363,7 +380,7 @@ int snapshot_commit(SnapshotDraft *d, const char *image, const char *session_id,
                 return r;
         }
         d->unnamed = true; /* its name is another's now */
-        s->size += snapshot->size;
+        count(s, snapshot);
         *ret = take_ptr(snapshot);
         return 0;
 }

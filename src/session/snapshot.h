@@ -15,7 +15,11 @@
 
 #define SNAPSHOT_PREFIX "snapshot:" /* of the name of an image that is a snapshot */
 
+typedef struct Snapshots Snapshots;
+
 typedef struct Snapshot {
+        Snapshots *store; /* borrowed; NULL: it does not count yet */
+        unsigned n_ref;
         char id[UUID_TEXT_MAX];
         char *owner;      /* owned: name of the API key that made it, or NULL */
         char *image;      /* owned: that its session's root file system is of */
@@ -30,8 +34,6 @@ typedef struct SnapshotSettings {
         uint64_t space;            /* bytes of all together */
 } SnapshotSettings;
 
-typedef struct Snapshots Snapshots;
-
 /* Takes up what is in @folder (taken; -EBADF: there is none, and no snapshot can be made). @ret_n_dropped: incomplete
  * ones that were removed. Returns 0 or -errno. */
 int snapshots_open(int folder, Snapshots **ret, unsigned *ret_n_dropped);
@@ -43,6 +45,10 @@ void snapshots_configure(Snapshots *s, const SnapshotSettings *settings);
 int snapshots_find(Snapshots *s, const char *id, const char *owner, Snapshot **ret, Error *error);
 /* In order of creation: the first after @last (NULL: the first) that @owner may see, or NULL. */
 Snapshot *snapshots_next(Snapshots *s, Snapshot *last, const char *owner);
+/* Held for as long as its archive is open: one that is deleted counts as space until the last reference is dropped. All
+ * go before the store. */
+Snapshot *snapshot_ref(Snapshot *s);
+Snapshot *snapshot_unref(Snapshot *s);
 /* Its archive, opened for reading. Returns a descriptor or -errno. */
 int snapshot_open(Snapshots *s, const Snapshot *snapshot);
 void snapshots_delete(Snapshots *s, Snapshot *snapshot);

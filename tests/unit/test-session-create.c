@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "session-fixture.h"
 
+#include <fcntl.h>
+#include <stdio.h>
+#include <unistd.h>
+
 static void test_from_the_pool(void **state) {
         Fixture *f = *state;
         _cleanup_outcome_ Outcome o;
@@ -92,6 +96,49 @@ static void test_a_backend_that_comes_back(void **state) {
         session_manager_backend_changed(f->manager);
         RUN_UNTIL(f->event, o.n_done == 1);
         assert_non_null(o.session);
+}
+
+static uint64_t room_left(Snapshots *store) {
+        SnapshotDraft d;
+
+        assert_int_equal(snapshot_draft(store, NULL, 1000, false, &d, NULL), 0);
+        uint64_t room = d.room;
+        snapshot_draft_clear(&d);
+        return room;
+}
+
+static void test_a_deleted_snapshot_counts_while_a_session_of_it_is_made(void **state) {
+        static const SnapshotSettings settings = { .max = 3, .space = 1000 };
+        char path[] = "/tmp/snapshots.XXXXXX", image[64], bytes[600] = { 0 };
+        Fixture *f = *state;
+        Snapshots *store;
+        SnapshotDraft d;
+        Snapshot *s;
+        Creation *c;
+        Outcome o;
+        unsigned n;
+
+        assert_non_null(mkdtemp(path));
+        assert_int_equal(snapshots_open(open(path, O_PATH | O_DIRECTORY | O_CLOEXEC), &store, &n), 0);
+        snapshots_configure(store, &settings);
+        assert_int_equal(snapshot_draft(store, NULL, sizeof bytes, false, &d, NULL), 0);
+        assert_int_equal(write(d.fd, bytes, sizeof bytes), sizeof bytes);
+        assert_int_equal(snapshot_commit(&d, "base", "some-session", &s), 0);
+        snapshot_draft_clear(&d);
+        (void) snprintf(image, sizeof image, SNAPSHOT_PREFIX "%s", s->id);
+        session_manager_set_snapshots(f->manager, store);
+
+        f->backend->automatic_ready = false;
+        assert_int_equal(create(f, &(Request){ .image = image }, &o, &c), 1);
+        snapshots_delete(store, s);
+        assert_int_equal(create(f, &(Request){ .image = image }, &o, NULL), -EINVAL);
+        assert_int_equal(room_left(store), 400);
+        creation_cancel(c);
+        assert_int_equal(room_left(store), 1000);
+
+        session_manager_set_snapshots(f->manager, NULL);
+        store = snapshots_free(store);
+        assert_int_equal(rmdir(path), 0);
 }
 
 static void test_a_client_that_leaves(void **state) {
@@ -513,6 +560,7 @@ int main(void) {
                 TEST(test_two_sessions_share_nothing),
                 TEST(test_cannot_be_made),
                 TEST(test_a_backend_that_comes_back),
+                TEST(test_a_deleted_snapshot_counts_while_a_session_of_it_is_made),
                 TEST(test_a_client_that_leaves),
                 TEST(test_a_key_attaches),
                 TEST(test_a_key_is_free_again_after_the_end),

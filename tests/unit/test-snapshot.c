@@ -151,6 +151,24 @@ static void one_that_is_not_kept_takes_its_space_until_it_is_let_go(void **state
         snapshot_draft_clear(&kept);
 }
 
+static void one_that_is_deleted_takes_its_space_while_it_is_open(void **state) {
+        Fixture *f = *state;
+        Snapshot *s = make(f, NULL, 600), *first = snapshot_ref(s), *second = snapshot_ref(s);
+        SnapshotDraft d;
+
+        snapshots_delete(f->store, s);
+        assert_null(snapshots_next(f->store, NULL, NULL));
+        (void) make(f, NULL, 100);
+        assert_null(snapshot_unref(first));
+        assert_int_equal(snapshot_draft(f->store, NULL, 1000, false, &d, NULL), 0);
+        assert_int_equal(d.room, 300);
+        snapshot_draft_clear(&d);
+        assert_null(snapshot_unref(second));
+        assert_int_equal(snapshot_draft(f->store, NULL, 1000, false, &d, NULL), 0);
+        assert_int_equal(d.room, 900);
+        snapshot_draft_clear(&d);
+}
+
 static void a_key_leaves_room_for_the_others(void **state) {
         SnapshotDraft d[8];
         Fixture *f = *state;
@@ -214,6 +232,7 @@ int main(void) {
                 cmocka_unit_test_setup_teardown(a_key_sees_its_own, setup, teardown),
                 cmocka_unit_test_setup_teardown(there_are_limits, setup, teardown),
                 cmocka_unit_test_setup_teardown(one_that_is_not_kept_takes_its_space_until_it_is_let_go, setup, teardown),
+                cmocka_unit_test_setup_teardown(one_that_is_deleted_takes_its_space_while_it_is_open, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_key_leaves_room_for_the_others, setup, teardown),
                 cmocka_unit_test_setup_teardown(what_is_incomplete_is_dropped, setup, teardown),
                 cmocka_unit_test_setup_teardown(a_draft_without_a_name_is_gone_with_it, setup, teardown),
