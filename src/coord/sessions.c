@@ -256,13 +256,20 @@ static int add(Sessions *s, const char *id, const char *owner, const char *key, 
         return 0;
 }
 
+/* Whoever has most of them makes room itself: a worker may name any number, and those of others were forgotten. */
+static void make_room(Sessions *s, const Worker *w) {
+        bool most = w && w->n_sessions > s->max / 2;
+
+        sessions_drop(most ? TAILQ_FIRST(&w->sessions) : s->by_id);
+}
+
 int sessions_put(Sessions *s, const char *id, Worker *worker, const char *owner, const char *key, usec_t created,
         usec_t expires, KnownSession **ret) {
         KnownSession *k = sessions_find(s, id);
 
         if (!k) {
                 if (HASH_COUNT(s->by_id) >= s->max)
-                        sessions_drop(s->by_id);
+                        make_room(s, worker);
                 int r = add(s, id, owner, key, &k);
                 if (r < 0)
                         return r;

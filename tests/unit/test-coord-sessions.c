@@ -43,6 +43,37 @@ static void test_newest_of_key(void **state) {
         assert_null(sessions_find_key(s, "owner", "key"));
 }
 
+/* Nor that others' are forgotten for its own. */
+static void test_many_of_worker(void **state) {
+        Worker liar = { 0 }, other = { 0 };
+        Sessions *s;
+        char id[32];
+
+        (void) state;
+        TAILQ_INIT(&liar.sessions);
+        TAILQ_INIT(&other.sessions);
+        assert_int_equal(sessions_new(100, &s), 0);
+        for (unsigned i = 0; i < 30; i++) {
+                (void) snprintf(id, sizeof id, "other-%u", i);
+                assert_int_equal(sessions_put(s, id, &other, NULL, NULL, 1, FAR, NULL), 0);
+        }
+        for (unsigned i = 0; i < 1000; i++) {
+                (void) snprintf(id, sizeof id, "liar-%u", i);
+                assert_int_equal(sessions_put(s, id, &liar, NULL, NULL, 1, FAR, NULL), 0);
+        }
+        assert_int_equal(sessions_total(s), 100);
+        assert_int_equal(other.n_sessions, 30);
+        assert_null(sessions_find(s, "liar-929"));
+        assert_non_null(sessions_find(s, "liar-930"));
+        for (unsigned i = 30; i < 100; i++) { /* of those that are too many the oldest makes room */
+                (void) snprintf(id, sizeof id, "other-%u", i);
+                assert_int_equal(sessions_put(s, id, &other, NULL, NULL, 1, FAR, NULL), 0);
+        }
+        assert_int_equal(sessions_total(s), 100);
+        assert_non_null(sessions_find(s, "other-99"));
+        s = sessions_free(s);
+}
+
 /* A worker may say that any number of sessions has one key: no request pays for that, and all end as others do. */
 static void test_many_of_key(void **state) {
         Sessions *s = *state;
@@ -86,6 +117,7 @@ static void test_many_keys(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_newest_of_key, setup, teardown),
+                cmocka_unit_test(test_many_of_worker),
                 cmocka_unit_test_setup_teardown(test_many_of_key, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_many_keys, setup, teardown),
         };
