@@ -49,6 +49,15 @@ void redis_fixture_done(RedisFixture *f) {
 
 /* --- the server --- */
 
+/* The socket is there a moment before anybody can connect to it. */
+static bool accepts(const RedisFixture *f) {
+        struct sockaddr_un address = { .sun_family = AF_UNIX };
+        _cleanup_fd_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+        (void) snprintf(address.sun_path, sizeof address.sun_path, "%s", f->socket);
+        return fd >= 0 && connect(fd, (struct sockaddr *) &address, sizeof address) == 0;
+}
+
 void redis_fixture_start_server(RedisFixture *f, const char *const *options) {
         const char *argv[32] = { "redis-server", "--unixsocket", f->socket, "--port", "0", "--save", "", "--dir",
                 f->folder, "--enable-debug-command", "yes" };
@@ -64,7 +73,7 @@ void redis_fixture_start_server(RedisFixture *f, const char *const *options) {
                 _exit(77);
         }
         assert_true(f->server > 0);
-        for (usec_t end = clock_monotonic() + PATIENCE_USEC; access(f->socket, F_OK) < 0;) {
+        for (usec_t end = clock_monotonic() + PATIENCE_USEC; !accepts(f);) {
                 int status;
                 if (waitpid(f->server, &status, WNOHANG) > 0) {
                         if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
