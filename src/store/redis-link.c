@@ -320,6 +320,13 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
         (void) source;
         (void) usec;
         l->clock_armed = false;
+        if (c && now >= c->deadline) { /* what came while we were busy came in time */
+                const Channel *channel = l->channel;
+                on_readable(l->channel, l);
+                if (l->channel != channel)
+                        return 0;
+                c = TAILQ_FIRST(&l->commands);
+        }
         if (c && now >= c->deadline)
                 fail(l, -ETIMEDOUT, "The server does not answer in time");
         else if (c)

@@ -607,6 +607,26 @@ static void test_answer_in_pieces_and_its_end(void **state) {
         assert_int_equal(a.result, -ENOTCONN);
 }
 
+/* We were the slow one: it was there in time. */
+static void test_answer_that_was_not_looked_at_counts(void **state) {
+        RedisFixture *f = *state;
+        Answer a = { 0 }, b = { 0 }, c = { 0 };
+
+        f->settings.timeout = USEC_PER_SEC;
+        fake_ready(f);
+        assert_int_equal(f->store->ops->get(f->store, "x", on_answer, &a, NULL), 0);
+        assert_int_equal(f->store->ops->get(f->store, "x", on_answer, &b, NULL), 0);
+        redis_fixture_fake_say(f, "$1\r\ny\r\n$1\r\nz\r\n");
+        (void) usleep(1100 * 1000);
+        wait_for(f, &a);
+        assert_int_equal(a.result, 0);
+        assert_string_equal(b.text, "z");
+        assert_true(f->store->available);
+        assert_int_equal(f->store->ops->get(f->store, "x", on_answer, &c, NULL), 0);
+        wait_for(f, &c);
+        assert_int_equal(c.result, -ETIMEDOUT);
+}
+
 static void test_answers_of_another_shape(void **state) {
         RedisFixture *f = *state;
         Answer a = { 0 }, b = { 0 }, c = { 0 }, d = { 0 };
@@ -658,6 +678,7 @@ int main(void) {
                 TEST(test_errors_while_in_use),
                 TEST(test_nonsense_ends_the_connection),
                 TEST(test_answer_in_pieces_and_its_end),
+                TEST(test_answer_that_was_not_looked_at_counts),
                 TEST(test_answers_of_another_shape),
         };
 
