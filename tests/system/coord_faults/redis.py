@@ -396,7 +396,7 @@ def clients_of(redis, *options):
 
 
 class Clients:
-    """Make sessions, some of them under keys, ask for them and end some, until they are told to stop."""
+    """Make sessions, some of them under keys, and ask for them, until they are told to stop."""
 
     def __init__(self, *coordinators):
         self.coordinators, self.wrong, self.sessions, self.stopping = coordinators, [], [], False
@@ -511,3 +511,45 @@ def reload_from_none(lab):
     check(a.status_of("announced") != "healthy", "a worker that was in Redis only")
     check(a.create({"key": "k"}, status=200) == session, "it does not know its own any more")
     until(10, lambda: clients_of(redis) == 1, "Redis is let go by all but the other")
+
+
+@case("Redis: reloads again and again, also to one that never answers, cost nothing")
+def reload_often(lab):
+    redis, workers, a, b = pair(lab)
+    for w in workers:
+        w.most = 1000000
+    silent = socket.create_server(("127.0.0.1", 0))
+    lab.cleanup.append(silent.close)
+    settings = [redis.settings + f"Database={n}\n" for n in (0, 1)]
+    never = f"[Redis]\nHost=127.0.0.1\nPort={silent.getsockname()[1]}\n"
+    kept = a.create({"key": "kept"})
+
+    def rest(c):
+        until(10, lambda: connected(c), "healthy")
+        until(10, lambda: clients_of(redis) == 2, "one connection each")
+        return c.descriptors(), c.memory_kib()
+
+    for text in (*settings, never, settings[0]):
+        read_again(a, text)
+    warm_up = Clients(a, a)
+    time.sleep(0.5)
+    warm_up.stop()
+    before = rest(a)
+    clients = Clients(a, a)
+    for n in range(50):
+        read_again(a, never if n % 5 == 4 else settings[n % 2])
+        time.sleep(0.3 if n % 10 == 0 else 0) # some answer before the next comes, most do not
+    read_again(a, never)
+    until(5, lambda: a.health().get("store_error"), "the reason")
+    check(a.request("POST", "/v1/sessions", {"key": "kept"}).json()["session_id"] == kept, "another of the same key")
+    read_again(a, settings[1])
+    clients.stop()
+    last = a.create()
+    until(10, lambda: redis.cli("-n", "1", "EXISTS", f"session:{a.create()}") == "1", "it is the last one")
+    for session in (last, kept):
+        until(10, lambda s=session: redis.cli("-n", "1", "EXISTS", f"session:{s}") == "1", "a record")
+    until(10, lambda: b.request("GET", f"/v1/sessions/{last}").status == 200, "the other does not find it")
+    after = rest(a)
+    # some lead to workers; and each session that is known takes some
+    check(after[0] <= before[0] + 10, f"{before[0]} descriptors, then {after[0]}")
+    check(after[1] <= before[1] + 2048 + len(clients.sessions), f"{before[1]} KiB, then {after[1]}")
