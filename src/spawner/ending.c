@@ -81,6 +81,11 @@ void ending_reaped(Spawner *s, Slot *slot) {
         clear(s, slot);
 }
 
+void ending_trim_later(Spawner *s) {
+        if (s->trim_due == 0 && slot_n_free(&s->table) > TRIM_KEEP)
+                s->trim_due = clock_monotonic() + TRIM_USEC;
+}
+
 void ending_cleared(Spawner *s, Slot *slot) {
         SpawnMessage m = link_slot_message(s, slot, SPAWN_CLEARED);
 
@@ -93,8 +98,7 @@ void ending_cleared(Spawner *s, Slot *slot) {
         }
         slot_release(&s->table, slot);
         s->n_clearing--;
-        if (s->trim_due == 0 && slot_n_free(&s->table) > TRIM_KEEP)
-                s->trim_due = clock_monotonic() + TRIM_USEC;
+        ending_trim_later(s);
         if (!blank_is(slot) && (s->held->worker_flags & SPAWN_KNOWS_CLEARED))
                 link_send(s, &m, -EBADF);
 }

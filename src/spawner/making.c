@@ -50,6 +50,7 @@ static void slot_fail(Spawner *s, Slot *slot, int error, const char *text) {
                 link_send_failed(s, slot->cookie, error, text);
         s->n_making--;
         slot_release(&s->table, slot);
+        ending_trim_later(s);
 }
 
 /* The service manager removes groups that are empty when it looks after the unit: then there is a new one, with all

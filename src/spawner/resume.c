@@ -49,6 +49,7 @@ int resume_state(Spawner *s) {
         h->clean = false;
         for (uint32_t i = 0; i < h->counters.n_used; i++)
                 resume_slot(s, &s->table.slots[i]);
+        ending_trim_later(s); /* the former process may not have come to it */
         if (s->recovered)
                 link_repeat(s);
         return 0;

@@ -186,6 +186,7 @@ bool slot_table_trim(SlotTable *t, uint32_t keep, uint32_t max, SlotForget forge
                 else {
                         forget(userdata, s);
                         n++;
+                        more |= s->leaf; /* it is busy still */
                 }
         }
         t->n_rested = n_free;

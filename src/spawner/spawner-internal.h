@@ -59,6 +59,8 @@ void ending_clear_again(Spawner *s);
 /* Gives up namespaces and leaves of slots that nobody needed for some time. Returns for how many ms there is nothing to
  * do, -1: until something happens. */
 int ending_trim(Spawner *s);
+/* There may be such, after some time. */
+void ending_trim_later(Spawner *s);
 
 /* resume.c: takes up what a former process or program left, if anything. Returns 0 or -errno. */
 int resume_state(Spawner *s);

@@ -29,6 +29,7 @@ static int zygote = -EBADF, worker = -EBADF;
 static Made made[MADE_MAX];
 static unsigned n_made;
 static uint64_t last_cookie;
+static bool zygote_refuses; /* to make any sandbox */
 
 int launch_program(int *ret_fd) {
         *ret_fd = eventfd(0, EFD_CLOEXEC);
@@ -64,7 +65,9 @@ static bool zygote_works(void) {
 
         if (message_recv(zygote, &m, sizeof m, fds, &n_fds, MSG_DONTWAIT) != sizeof m)
                 return false;
-        if (m.type == ZYGOTE_CREATE) {
+        if (m.type == ZYGOTE_CREATE && zygote_refuses)
+                answer(&(ZygoteMessage){ .type = ZYGOTE_DONE, .cookie = m.cookie, .error = EIO }, -EBADF);
+        else if (m.type == ZYGOTE_CREATE) {
                 assert_true(n_made < MADE_MAX && n_fds >= 2);
                 assert_int_equal(pipe2(life, O_CLOEXEC), 0);
                 made[n_made++] = (Made){ .request = m, .control = take_fd(fds[0]), .life = life[1] };

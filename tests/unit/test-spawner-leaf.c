@@ -99,10 +99,52 @@ static void test_what_a_rush_has_left_is_given_back(void **state) {
         no_cgroups(s, top);
 }
 
+/* Turns the clock twice: nobody needed them in between. */
+static void expect_trimmed(Spawner *s) {
+        for (unsigned i = 0; i < 2; i++) {
+                assert_true(s->trim_due > 0);
+                s->trim_due = 1;
+                (void) ending_trim(s);
+        }
+        assert_int_equal(n_leaves(s), 16);
+        assert_int_equal(s->trim_due, 0);
+}
+
+static void test_what_failed_is_given_back(void **state) {
+        char top[] = "/tmp/test-leaf-XXXXXX";
+        Spawner *s = *state;
+
+        play_cgroups(s, top);
+        zygote_refuses = true;
+        for (unsigned i = 0; i < RUSH; i++)
+                ask(s, (i + 1) * MIB, 10, SPAWN_AHEAD);
+        turn(s);
+        zygote_refuses = false;
+        assert_int_equal(s->table.n_busy, 0);
+        assert_int_equal(n_leaves(s), RUSH);
+        expect_trimmed(s);
+        no_cgroups(s, top);
+}
+
+static void test_process_that_follows_gives_it_back(void **state) {
+        char top[] = "/tmp/test-leaf-XXXXXX";
+        Spawner *s = *state;
+
+        play_cgroups(s, top);
+        rush(s);
+        free(s->table.identities);
+        s->trim_due = 0; /* which is not in the file */
+        assert_int_equal(resume_state(s), 0);
+        expect_trimmed(s);
+        no_cgroups(s, top);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test_setup_teardown(test_leaf_that_was_removed_is_made_again, setup, teardown),
                 cmocka_unit_test_setup_teardown(test_what_a_rush_has_left_is_given_back, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_what_failed_is_given_back, setup, teardown),
+                cmocka_unit_test_setup_teardown(test_process_that_follows_gives_it_back, setup, teardown),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);

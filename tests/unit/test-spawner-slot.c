@@ -222,7 +222,6 @@ static void test_what_is_not_kept(void **state) {
         assert_int_equal(s->n_kept, 0);
 }
 
-/* Random takes and releases against the counts. */
 static void forget(void *userdata, Slot *s) {
         unsigned *n = userdata;
 
@@ -274,6 +273,29 @@ static void test_what_rested_is_given_up(void **state) {
                 slot_close(&s[i]->netns);
 }
 
+static void forget_in_vain(void *userdata, Slot *s) {
+        (void) s;
+        (*(unsigned *) userdata)++;
+}
+
+static void test_what_is_busy_is_tried_again(void **state) {
+        _cleanup_table_ SlotTable t = { 0 };
+        unsigned n = 0;
+
+        (void) state;
+        assert_int_equal(table_init(&t, 8), 0);
+        Slot *s = take(&t);
+        s->leaf = true;
+        slot_release(&t, s);
+        assert_true(slot_table_trim(&t, 0, 4, forget_in_vain, &n));
+        for (unsigned i = 1; i < 4; i++) {
+                assert_true(slot_table_trim(&t, 0, 4, forget_in_vain, &n));
+                assert_int_equal(n, i);
+        }
+        assert_false(slot_table_trim(&t, 0, 4, forget, &n));
+}
+
+/* Random takes and releases against the counts. */
 static void test_churn(void **state) {
         _cleanup_table_ SlotTable t = { 0 };
         Slot *taken[64];
@@ -311,6 +333,7 @@ int main(void) {
                 cmocka_unit_test(test_kept_descriptors),
                 cmocka_unit_test(test_what_is_not_kept),
                 cmocka_unit_test(test_what_rested_is_given_up),
+                cmocka_unit_test(test_what_is_busy_is_tried_again),
                 cmocka_unit_test(test_churn),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
