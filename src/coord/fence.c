@@ -269,8 +269,11 @@ void fence_worker(Coordinator *c, Worker *w) {
                 fleet_set_fencing(w, true);
 }
 
-void fence_all(Coordinator *c) {
+void fence_all(Coordinator *c, bool other) {
         for (Worker *w = fleet_first(c->fleet); w; w = fleet_next(w))
-                if (worker_is_reachable(w) && !w->fence)
-                        begin(c, w, true);
+                if (w->fence ? other : worker_is_reachable(w)) {
+                        begin(c, w, worker_is_reachable(w));
+                        if (!w->fence && w->fencing) /* out of memory */
+                                fleet_set_fencing(w, false);
+                }
 }

@@ -10,5 +10,5 @@
 void fence_worker(Coordinator *c, Worker *w);
 
 /* The store has come back, maybe without what was written last: all workers are told and asked the same, and used
- * meanwhile. */
-void fence_all(Coordinator *c);
+ * meanwhile. @other: it is not the same store, which has been told nothing yet: what goes on begins anew. */
+void fence_all(Coordinator *c, bool other);

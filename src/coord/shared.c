@@ -53,10 +53,10 @@ static int on_step(sd_event_source *source, uint64_t usec, void *userdata) {
 
 /* --- the store --- */
 
-static void tell_up(Coordinator *c) {
+static void tell_up(Coordinator *c, bool other) {
         log_event(LOG_INFO, &MESSAGE_STORE_UP, NULL, "Redis is there.");
         records_catch_up(c);
-        fence_all(c);
+        fence_all(c, other);
         (void) sd_event_source_set_time_relative(c->store_source, 0);
 }
 
@@ -65,7 +65,7 @@ static void on_store(Store *s, bool available, const char *reason, void *userdat
 
         (void) s;
         if (available)
-                tell_up(c);
+                tell_up(c, false);
         else {
                 c->store_settled = true; /* nobody to wait for */
                 log_event(LOG_WARNING, &MESSAGE_STORE_DOWN, LOG_FIELDS({ "REASON", reason }),
@@ -111,7 +111,7 @@ static void take_over(Coordinator *c) {
         (void) sd_event_source_set_enabled(c->store_end, SD_EVENT_ONESHOT);
         c->store_patience = c->config->redis.timeout + USEC_PER_SEC;
         if (c->store->ops->is_shared)
-                tell_up(c);
+                tell_up(c, true);
         else {
                 log_info("No Redis is used any more.");
                 forget_announced(c);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Coordinators that share a Redis, a real one, which goes wrong."""
+import asyncio
 import concurrent.futures
 import json
 import os
@@ -511,6 +512,34 @@ def reload_from_none(lab):
     check(a.status_of("announced") != "healthy", "a worker that was in Redis only")
     check(a.create({"key": "k"}, status=200) == session, "it does not know its own any more")
     until(10, lambda: clients_of(redis) == 1, "Redis is let go by all but the other")
+
+
+@case("Redis: a reload while a worker's sessions are being told hides none of them")
+def reload_while_told(lab):
+    redis, w = Redis(lab).start(), lab.worker("w")
+    session = lab.coordinator([w]).create()
+    asked = []
+
+    async def two_pages(worker, request, _reader, writer):
+        if request.path != "/v1/sessions" or request.method != "GET":
+            return False
+        asked.append(request.query)
+        if "next=" in request.query:
+            end = time.monotonic() + 3
+            while len([q for q in asked if "next=" not in q]) < 2 and time.monotonic() < end:
+                await asyncio.sleep(0.02)
+        answer = {"sessions": [], **({} if "next=" in request.query else {"next": "second"})}
+        if "next=" not in request.query:
+            answer["sessions"] = [worker.describe(s) for s in worker.sessions.values()]
+        await worker.send(writer, 200, answer)
+        return True
+
+    w.faults["GET", "/v1/sessions"] = two_pages
+    a = lab.coordinator([w], redis.settings)
+    until(5, lambda: any("next=" in q for q in asked), "the second page")
+    check(redis.cli("EXISTS", f"session:{session}") == "1", "the first was not told")
+    read_again(a, redis.settings + "Database=1\n")
+    until(5, lambda: redis.cli("-n", "1", "EXISTS", f"session:{session}") == "1", "a record in the other one")
 
 
 @case("Redis: reloads again and again, also to one that never answers, cost nothing")
