@@ -1,11 +1,15 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "conf/redis.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
 #define TEXT_MAX 256U
+#define HOST_MAX 253U
+#define SOCKET_PATH_MAX 107U
 
 static int copy_text(const char *text, char **field) {
         char *copy = strdup(text);
@@ -26,15 +30,24 @@ int conf_parse_redis_text(
         return copy_text(value, field);
 }
 
+/* As with URLs of servers: a name or an address, no port. */
+static bool host_is_valid(const char *host) {
+        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_";
+        unsigned char address[sizeof(struct in6_addr)];
+        size_t n = strlen(host);
+
+        if (strchr(host, ':'))
+                return inet_pton(AF_INET6, host, address) == 1;
+        return n <= HOST_MAX && *host != '-' && *host != '.' && strspn(host, letters) == n;
+}
+
 int conf_parse_redis_host(
         const ConfSetting *s, const char *value, bool more _unused_, void *field, Error *error _unused_) {
-        static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-_:";
-
         assert(s->size == sizeof(char *));
 
-        if (*value != '/' && strspn(value, letters) != strlen(value))
+        if (*value == '/' ? strlen(value) > SOCKET_PATH_MAX || strpbrk(value, " \t\r\n") : !host_is_valid(value))
                 return -EINVAL;
-        return strlen(value) > TEXT_MAX || strpbrk(value, " \t\r\n") ? -EINVAL : copy_text(value, field);
+        return copy_text(value, field);
 }
 
 void redis_settings_clear(RedisSettings *s) {

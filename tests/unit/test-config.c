@@ -315,6 +315,32 @@ static void settings_that_are_not_there_are_refused(void **state) {
         }
 }
 
+static void redis_is_a_host_or_a_socket_without_a_port(void **state) {
+        static const char *const good[] = { "", "localhost", "redis-1.example.com", "10.0.0.1", "::1", "fe80::1",
+                "/run/redis/redis.sock", "a_b" },
+                                *const bad[] = { "localhost:6379", ":::::", "-", "...", "[::1]", "redis://localhost", "a/b",
+                                        "1.2.3.4:1", ":" };
+        char text[512], expected[512];
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(good); i++) {
+                (void) snprintf(text, sizeof text, "[Redis]\nHost=%s\n", good[i]);
+                put(MAIN, text);
+                accepted("worker1");
+                assert_string_equal(config->redis.host, good[i]);
+        }
+        for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                (void) snprintf(text, sizeof text, "[Redis]\nHost=%s\n", bad[i]);
+                (void) snprintf(expected, sizeof expected,
+                        "[Redis] Host=%s: expected a host name, an address, or the path of a socket.", bad[i]);
+                put(MAIN, text);
+                refused("worker1", expected);
+        }
+        (void) snprintf(text, sizeof text, "[Redis]\nHost=/%0108u\n", 0U); /* a socket's path is shorter */
+        put(MAIN, text);
+        assert_int_equal(load("worker1"), -EINVAL);
+}
+
 static void warm_is(const char *text, const char *image, const char *wanted) {
         char file[256];
 
@@ -581,6 +607,7 @@ int main(void) {
                 WITH_ROOT(system_calls_are_given_to_one_image),
                 WITH_ROOT(there_are_no_more_than_32_pools_of_images),
                 WITH_ROOT(error_names_file_line_section_and_key),
+                WITH_ROOT(redis_is_a_host_or_a_socket_without_a_port),
                 WITH_ROOT(settings_that_are_not_there_are_refused),
                 WITH_ROOT(warm_names_the_interpreter_of_the_image),
                 WITH_ROOT(choices_of_one_are_accepted_and_checked),
