@@ -82,6 +82,23 @@ Channel *channel_free(Channel *c) {
         return NULL;
 }
 
+const char *channel_trouble(const Channel *c) {
+        if (!c->fetch || c->fetch->failure < 0)
+                return NULL;
+        switch (c->fetch->code) {
+        case CURLE_COULDNT_RESOLVE_HOST:
+                return "The name of the host has no address";
+        case CURLE_SSL_CACERT_BADFILE:
+                return "The certificates that are to be trusted cannot be read";
+        case CURLE_PEER_FAILED_VERIFICATION:
+                return "The server's certificate is not trusted, or of another name";
+        case CURLE_SSL_CONNECT_ERROR:
+                return "The server does not agree on TLS";
+        default:
+                return NULL;
+        }
+}
+
 static ssize_t outcome(CURLcode code, const size_t *n) {
         return code == CURLE_OK ? (ssize_t) *n : code == CURLE_AGAIN ? -EAGAIN : -ECONNRESET;
 }

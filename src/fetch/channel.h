@@ -13,7 +13,7 @@ typedef struct ChannelOps {
         /* There may be something to read, or room to write. */
         void (*readable)(Channel *c, void *userdata);
         void (*writable)(Channel *c, void *userdata);
-        /* It could not be opened. The channel may be freed, here and in the others. */
+        /* It could not be opened; channel_trouble() may know more. The channel may be freed, here and in the others. */
         void (*failed)(Channel *c, int error, void *userdata);
 } ChannelOps;
 
@@ -21,6 +21,8 @@ typedef struct ChannelOps {
  * others. @ca_file: certificates that are trusted instead of the system's, or NULL. */
 int channel_open(FetchServer *server, const char *ca_file, usec_t patience, const ChannelOps *ops, void *userdata,
         Channel **ret);
+/* What was wrong with one that could not be opened, for whoever set it up, or NULL when the error says all. */
+const char *channel_trouble(const Channel *c);
 Channel *channel_free(Channel *c);
 DEFINE_CLEANUP(Channel, channel_free);
 

@@ -120,6 +120,7 @@ struct Fetch {
         int given;      /* owned: a socket to connect with that curl has not taken yet, or -EBADF */
         bool is_given;
         int failure;    /* negative: why it was given up, whatever curl says */
+        CURLcode code;  /* with which it ended */
 
         char *head; /* owned: names and values, each ended by NUL */
         size_t head_used, head_size, head_total;

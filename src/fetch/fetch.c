@@ -420,6 +420,7 @@ Fetch *fetch_free(Fetch *f) {
 void fetch_finish(Fetch *f, CURLcode code) {
         int r = f->failure;
 
+        f->code = code;
         if (r == 0)
                 switch (code) {
                 case CURLE_OK:

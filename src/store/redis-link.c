@@ -384,8 +384,15 @@ static void on_opened(Channel *channel, void *userdata) {
 }
 
 static void on_failed(Channel *channel, int error, void *userdata) {
-        (void) channel;
-        fail_errno(userdata, error, "Cannot connect");
+        const char *trouble = channel_trouble(channel);
+        char reason[128];
+
+        if (!trouble) {
+                fail_errno(userdata, error, "Cannot connect");
+                return;
+        }
+        (void) snprintf(reason, sizeof reason, "Cannot connect: %s", trouble);
+        fail(userdata, -ENOTCONN, reason);
 }
 
 static const ChannelOps channel_ops = {
