@@ -74,6 +74,15 @@ until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 1 ]' || fail "it has no 
 expect 204 "$(curl -sS -o /dev/null -w '%{http_code}' -X DELETE "http://127.0.0.1:8001/v1/sessions/$id")" "delete"
 until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 0 ]' || fail "its record stays"
 
+step "a wrong password, by a reload, costs nothing"
+(umask 077 && echo wrong-secret >/etc/sandboxd/redis-password)
+systemctl reload sandbox-coord || fail "reload"
+until_true 20 eval 'coordinator /health | grep -q WRONGPASS' || fail "it is not said: $(coordinator /health)"
+expect degraded "$(status)"
+expect "440 root:sandbox-coord" "$(stat -c '%a %U:%G' /run/sandboxd/redis-password)" "who may read the copy"
+id=$(WORKER_URL=http://127.0.0.1:8000 create) || fail "no session"
+until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 1 ]' || fail "the former one is not told"
+
 step "another password and another database, by a reload"
 id=$(curl -sS -d '{"key":"kept"}' http://127.0.0.1:8000/v1/sessions | jq -r .session_id)
 redis CONFIG SET requirepass second-secret >/dev/null
