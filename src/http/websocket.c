@@ -57,15 +57,14 @@ static int on_end(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-/* From the loop, not from within a callback of the library. */
+/* From the loop: not from within a callback of the library, and not while whoever called still uses it. */
 static void end_soon(WebSocket *w) {
         if (w->ending)
                 return;
         w->ending = true;
         w->io = sd_event_source_disable_unref(w->io);
         w->ping = sd_event_source_disable_unref(w->ping);
-        if (sd_event_add_defer(w->event, &w->end, on_end, w) < 0)
-                (void) on_end(NULL, w);
+        (void) sd_event_source_set_enabled(w->end, SD_EVENT_ONESHOT);
 }
 
 /* The library answers pings without asking anybody: who sends them and does not read waits. */
@@ -273,10 +272,13 @@ int websocket_accept(HttpRequest *r, sd_event *event, const WebSocketHandlers *h
         accept = base64_encode(digest, sizeof digest);
 
         WebSocket *w = calloc(1, sizeof *w);
-        if (!w || !accept) {
-                free(w);
-                http_answer_error(r, &error, -ENOMEM);
-                return -ENOMEM;
+        int k = w && accept ? sd_event_add_defer(event, &w->end, on_end, w) : -ENOMEM;
+        if (k >= 0)
+                k = sd_event_source_set_enabled(w->end, SD_EVENT_OFF);
+        if (k < 0) {
+                (void) websocket_free(w);
+                http_answer_error(r, &error, k);
+                return k;
         }
         w->handlers = handlers;
         w->userdata = userdata;
