@@ -52,8 +52,11 @@ static int add_url(Urls *urls, const char *text, size_t length, Error *error) {
         if (!list)
                 return -ENOMEM;
         urls->list = list;
-        list[urls->n] = strndup(text, length);
-        return list[urls->n++] ? 0 : -ENOMEM;
+        char *url = strndup(text, length);
+        if (!url)
+                return -ENOMEM;
+        list[urls->n++] = url;
+        return 0;
 }
 
 int coord_parse_urls(const ConfSetting *s, const char *value, bool more, void *field, Error *error) {

@@ -169,12 +169,13 @@ static int set(Options *options, const Option *o, const char *value) {
         uint32_t quota;
         int r;
 
-        assert(value || o->type == OPTION_FLAG);
-
-        switch (o->type) {
-        case OPTION_FLAG:
+        if (o->type == OPTION_FLAG) {
                 *(bool *) at = true;
                 return 0;
+        }
+        assert(value);
+
+        switch (o->type) {
         case OPTION_TEXT:
                 r = *value && utf8_is_valid(value, strlen(value)) ? 0 : -EINVAL;
                 if (r == 0)

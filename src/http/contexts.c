@@ -280,10 +280,10 @@ void http_context_run(HttpRequest *r, void *userdata) {
         if (!c)
                 return;
         int k = run_spec_read(&spec, body, length, &error);
-        PendingRun *p = k == 0 ? calloc(1, sizeof *p) : NULL;
-        if (k == 0 && !p)
+        PendingRun *p = k < 0 ? NULL : calloc(1, sizeof *p);
+        if (k >= 0 && !p)
                 k = -ENOMEM;
-        if (k == 0) {
+        if (k >= 0) {
                 spec.request_id = http_request_id(r);
                 p->request = r;
                 k = context_run(c, &spec, follows, on_run_news, p, &p->run, &error);

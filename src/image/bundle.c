@@ -176,11 +176,11 @@ static int open_brokered(const Bundle *b, const char *name, Blob **ret) {
         ssize_t n = message_recv(b->broker, &error, sizeof error, fds, &n_fds, 0);
         if (n <= 0)
                 return n < 0 ? (int) n : -EPIPE;
-        if (n != sizeof error || n_fds != (error == 0 ? 1U : 0U)) {
+        if (n != sizeof error || error < 0 || n_fds != (error == 0 ? 1U : 0U)) {
                 fds_close(fds, n_fds);
                 return -EBADMSG;
         }
-        if (error != 0)
+        if (error > 0)
                 return -error;
 
         Blob *blob = calloc(1, sizeof *blob);
@@ -263,11 +263,11 @@ int bundle_read(const Bundle *b, const char *name, size_t max, const char *sha25
         if (!text)
                 return -ENOMEM;
         int r = bundle_open(b, name, &blob);
-        if (r < 0)
+        if (!blob)
                 return r;
         (void) crypto_hash_sha256_init(&state);
         for (;;) {
-                const void *bytes;
+                const void *bytes = NULL;
                 ssize_t n = blob_next(blob, &bytes);
                 if (n < 0)
                         return (int) n;

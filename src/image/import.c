@@ -92,7 +92,7 @@ static int read_image(Import *i) {
                 r = finish_config(&plan, &a, &config);
         if (r == 0)
                 r = pack_home(i);
-        if (r < 0)
+        if (r != 0)
                 return r;
         (void) snprintf(head, sizeof head, "%s\n%zu %" PRIu64 " %" PRIu64 " %" PRIu64 "\n", plan.name, w.n_files,
                 a.bytes, a.n_special, a.n_setid);

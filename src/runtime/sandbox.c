@@ -33,7 +33,7 @@ Sandbox *sandbox_unref(Sandbox *s) {
                 return NULL;
         assert(LIST_EMPTY(&s->jobs));
         sandbox_detach(s);
-        free(s);
+        free_counted(s);
         return NULL;
 }
 

@@ -48,7 +48,7 @@ static Attendant *attendant_unref(Attendant *a) {
         a->timer = sd_event_source_disable_unref(a->timer);
         a->sock = fd_close(a->sock);
         (void) sandbox_unref(a->sandbox);
-        free(a);
+        free_counted(a);
         return NULL;
 }
 

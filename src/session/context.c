@@ -37,7 +37,7 @@ Context *context_unref(Context *c) {
         c->timer = sd_event_source_disable_unref(c->timer);
         (void) exec_unref(c->exec);
         context_spec_clear(&c->spec);
-        free(c);
+        free_counted(c);
         return NULL;
 }
 

@@ -41,7 +41,7 @@ Exec *exec_unref(Exec *e) {
         free(e->command);
         free(e->request_id);
         free(e->caller);
-        free(e);
+        free_counted(e);
         return NULL;
 }
 

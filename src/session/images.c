@@ -167,7 +167,7 @@ static int read_config(const Images *images, const char *folder, ImageConfig **r
         (void) snprintf(path, sizeof path, "%s/" IMAGE_CONFIG_NAME, folder);
         ssize_t n = file_read(images->fd, path, text, IMAGE_CONFIG_MAX + 1);
         int r = n < 0 ? (int) n : image_config_read(text, (size_t) n, &config, NULL);
-        if (r < 0)
+        if (!config)
                 return is_shortage(r) ? r : 0;
         (void) snprintf(path, sizeof path, "%s/" IMAGE_FILES_NAME, folder);
         config->files = openat(images->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);

@@ -48,7 +48,7 @@ Operation *operation_unref(Operation *o) {
         filter_clear(&o->filter);
         quick_clear(&o->quick);
         (void) sandbox_unref(o->sandbox);
-        free(o);
+        free_counted(o);
         return NULL;
 }
 
@@ -406,17 +406,15 @@ static int start_filter(Operation *o, const OperationSpec *spec, const char *pro
 
 /* @theirs: what goes inside. */
 static int open_pipes(Operation *o, const OperationSpec *spec, const char *program, int theirs[static 3]) {
-        int r = 0;
+        int file = spec->filter_fd <= 0 ? -1 : spec->filter == OPERATION_FILTER_INPUT ? 0 : 1, r = 0;
 
-        int *file = spec->filter_fd <= 0 ? NULL : spec->filter == OPERATION_FILTER_INPUT ? &theirs[0] : &theirs[1];
-
-        if (file) {
-                *file = fcntl(spec->filter_fd, F_DUPFD_CLOEXEC, 3);
-                r = *file < 0 ? -errno : 0;
+        if (file >= 0) {
+                theirs[file] = fcntl(spec->filter_fd, F_DUPFD_CLOEXEC, 3);
+                r = theirs[file] < 0 ? -errno : 0;
         }
         if (r == 0 && spec->input)
                 r = make_pipe(&theirs[0], &o->in.fd, &o->in.fd);
-        if (r == 0 && file != &theirs[1])
+        if (r == 0 && file != 1)
                 r = make_pipe(&o->out.fd, &theirs[1], &o->out.fd);
         if (r == 0 && spec->control)
                 r = make_pipe(&theirs[2], &o->control, &o->control);

@@ -76,7 +76,7 @@ int record_table_new(uint32_t n, RecordTable **ret) {
                 fcntl(t->fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) < 0)
                 return -errno;
         int r = map(t, size);
-        if (r < 0)
+        if (!t->head)
                 return r;
         t->n_places = n;
         *t->head = (TableHead){ .magic = MAGIC, .version = VERSION_NOW, .n_places = n, .record_size = RECORD_MAX };
@@ -99,7 +99,7 @@ int record_table_open(int fd, RecordTable **ret) {
         if (st.st_size < (off_t) RECORD_MAX)
                 return -EBADMSG;
         int r = map(t, (uint64_t) st.st_size);
-        if (r < 0)
+        if (!t->head)
                 return r;
         if (t->head->magic != MAGIC || t->head->version != VERSION_NOW || t->head->record_size != RECORD_MAX ||
                 (uint64_t) (t->head->n_places + UINT64_C(1)) * RECORD_MAX != (uint64_t) st.st_size)

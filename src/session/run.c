@@ -61,7 +61,7 @@ Run *run_unref(Run *r) {
         (void) context_unref(r->context);
         free(r->code);
         free(r->request_id);
-        free(r);
+        free_counted(r);
         return NULL;
 }
 

@@ -58,7 +58,7 @@ Session *session_unref(Session *s) {
         free(s->caller);
         json_decref(s->env);
         json_decref(s->metadata);
-        free(s);
+        free_counted(s);
         return NULL;
 }
 

@@ -137,6 +137,6 @@ ImageConfig *image_config_unref(ImageConfig *c) {
         free(c->created);
         free(c->imported);
         (void) fd_close(c->files);
-        free(c);
+        free_counted(c);
         return NULL;
 }

@@ -341,10 +341,10 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
 /* --- the connection --- */
 
 static int greet(RedisLink *l, size_t argc, const char *const *argv) {
-        RedisCommand *c;
+        RedisCommand *c = NULL;
         int r = send_command(l, argc, argv, NULL, NULL, &c);
 
-        if (r >= 0) {
+        if (c) {
                 c->greeting = true;
                 l->n_greetings++;
         }
