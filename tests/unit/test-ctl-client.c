@@ -20,7 +20,8 @@ typedef enum Behaviour {
         NEVER_ENDS,       /* the text, then bytes without end */
         KEEPS_QUIET,      /* nothing */
         INTERRUPTS,       /* sends its parent SIGINT first, then the text */
-        INTERRUPTS_TWICE, /* sends SIGINT twice, then nothing */
+        INTERRUPTS_ONCE,  /* sends SIGINT, then nothing */
+        INTERRUPTS_TWICE, /* sends SIGINT and SIGTERM, then nothing: two of a kind that are pending at once are one */
 } Behaviour;
 
 typedef struct Server {
@@ -39,13 +40,11 @@ _noreturn_ static void serve(int sock, Behaviour behaviour, const char *text) {
 
                 if (fd < 0 || read(fd, request, sizeof request) <= 0)
                         _exit(1);
-                if (behaviour == INTERRUPTS || behaviour == INTERRUPTS_TWICE)
+                if (behaviour >= INTERRUPTS)
                         (void) kill(getppid(), SIGINT);
-                if (behaviour == INTERRUPTS_TWICE) {
-                        (void) usleep(50000); /* two signals that are pending at once are one */
-                        (void) kill(getppid(), SIGINT);
-                }
-                if (behaviour == KEEPS_QUIET || behaviour == INTERRUPTS_TWICE)
+                if (behaviour == INTERRUPTS_TWICE)
+                        (void) kill(getppid(), SIGTERM);
+                if (behaviour == KEEPS_QUIET || behaviour >= INTERRUPTS_ONCE)
                         (void) pause();
                 (void) !write(fd, text, strlen(text));
                 while (behaviour == NEVER_ENDS && send(fd, filler, sizeof filler, MSG_NOSIGNAL) > 0)
@@ -201,7 +200,7 @@ static void in_child(void (*f)(void)) {
 static void interrupted_plain(void) {
         Answer a;
 
-        one_call(INTERRUPTS_TWICE, "", false, -EINTR, &a, NULL);
+        one_call(INTERRUPTS_ONCE, "", false, -EINTR, &a, NULL);
         assert_int_equal(interrupt_signal(), SIGINT);
 }
 
@@ -216,6 +215,7 @@ static void interrupted_twice(void) {
         Answer a;
 
         one_call(INTERRUPTS_TWICE, "", true, -EINTR, &a, NULL);
+        assert_int_equal(interrupt_count(), 2);
 }
 
 static void a_signal_ends_a_call(void **state) {
