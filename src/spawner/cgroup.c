@@ -12,7 +12,10 @@
 #include "base/fd.h"
 
 #define SUPERVISOR "supervisor"
-#define LEAF_FORMAT "slot-%u"
+#define LEAF_PREFIX "slot-"
+#define LEAF_FORMAT LEAF_PREFIX "%u"
+#define TREE_PREFIX "sandboxd-"
+#define TREE_TRIES 10U
 
 static const char *const controllers[] = { "memory", "cpu", "pids" };
 
@@ -46,6 +49,10 @@ static int own_path(char *buf, size_t size) {
         return n < 0 || (size_t) n >= size ? -ENAMETOOLONG : 0;
 }
 
+static bool is_leaf(const char *name) {
+        return strncmp(name, LEAF_PREFIX, strlen(LEAF_PREFIX)) == 0;
+}
+
 /* Kills and removes the leaves that a spawner that died left behind. */
 static void remove_leaves(int fd) {
         char path[64];
@@ -58,7 +65,7 @@ static void remove_leaves(int fd) {
                 return;
         }
         while ((entry = readdir(dir))) {
-                if (strncmp(entry->d_name, "slot-", 5) != 0)
+                if (!is_leaf(entry->d_name))
                         continue;
                 (void) snprintf(path, sizeof path, "%.32s/cgroup.kill", entry->d_name);
                 (void) file_write(fd, path, "1");
@@ -109,27 +116,60 @@ int cgroup_tree_open(CgroupTree *t) {
         return 0;
 }
 
-int cgroup_tree_make(CgroupTree *t, const char *name, uid_t uid, gid_t gid) {
-        static const char *const given[] = { "", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads" };
-        _cleanup_fd_ int parent = -EBADF;
-        char own[256], path[576];
+/* Is @fd what a worker had, with its supervisor and nothing that is not ours? */
+static bool is_former_tree(int fd) {
+        int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+        bool ours = true, found = false;
+        struct dirent *entry;
 
-        int r = own_path(own, sizeof own);
-        if (r < 0)
-                return r;
-        parent = open(own, O_PATH | O_DIRECTORY | O_CLOEXEC);
-        if (parent < 0)
-                return -errno;
-        int n = snprintf(t->path, sizeof t->path, "%s/sandboxd-%s", own, name);
-        if (n < 0 || (size_t) n >= sizeof t->path)
-                return -ENAMETOOLONG;
+        if (!dir) {
+                fd_close(copy);
+                return false;
+        }
+        while (ours && (entry = readdir(dir))) {
+                if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
+                        continue;
+                bool supervisor = strcmp(entry->d_name, SUPERVISOR) == 0;
+                ours = supervisor || is_leaf(entry->d_name);
+                found |= supervisor;
+        }
+        (void) closedir(dir);
+        return ours && found;
+}
+
+/* Removes what workers without a service manager have left: those of root gave up what it takes to do it at their end.
+ * No group with a process in it can be removed, so that whoever is there keeps what it has. */
+static void remove_former_trees(int parent) {
+        int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+        struct dirent *entry;
+
+        if (!dir) {
+                fd_close(copy);
+                return;
+        }
+        while ((entry = readdir(dir))) {
+                if (strncmp(entry->d_name, TREE_PREFIX, strlen(TREE_PREFIX)) != 0)
+                        continue;
+                _cleanup_fd_ int fd = openat(parent, entry->d_name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+                if (fd < 0 || !is_former_tree(fd) || unlinkat(fd, SUPERVISOR, AT_REMOVEDIR) < 0)
+                        continue;
+                remove_leaves(fd);
+                (void) unlinkat(parent, entry->d_name, AT_REMOVEDIR);
+        }
+        (void) closedir(dir);
+}
+
+/* Makes the groups of @t->path and moves this process into it. Another worker that starts just now may remove them
+ * before: -ENOENT or -ENODEV. */
+static int make_tree(CgroupTree *t, uid_t uid, gid_t gid) {
+        static const char *const given[] = { "", "/cgroup.procs", "/cgroup.subtree_control", "/cgroup.threads" };
+        char path[576];
+        int r = 0;
+
         if (mkdir(t->path, 0755) < 0 && errno != EEXIST)
                 return -errno;
-
-        /* succeeds in the tree's root only: elsewhere a cgroup with processes hands no controllers down */
-        for (size_t i = 0; i < ELEMENTSOF(controllers); i++)
-                (void) file_writef(parent, "cgroup.subtree_control", "+%s", controllers[i]);
-
         for (size_t i = 0; i < ELEMENTSOF(given); i++) {
                 (void) snprintf(path, sizeof path, "%s%s", t->path, given[i]);
                 if (chown(path, uid, gid) < 0)
@@ -146,6 +186,33 @@ int cgroup_tree_make(CgroupTree *t, const char *name, uid_t uid, gid_t gid) {
         /* the spawner and its children have to be in the tree: moving within it is what its owner may do */
         if (r == 0)
                 r = file_writef(t->fd, SUPERVISOR "/cgroup.procs", "%d", getpid());
+        if (r < 0)
+                t->fd = fd_close(t->fd);
+        return r;
+}
+
+int cgroup_tree_make(CgroupTree *t, const char *name, uid_t uid, gid_t gid) {
+        _cleanup_fd_ int parent = -EBADF;
+        char own[256];
+
+        int r = own_path(own, sizeof own);
+        if (r < 0)
+                return r;
+        parent = open(own, O_PATH | O_DIRECTORY | O_CLOEXEC);
+        if (parent < 0)
+                return -errno;
+        int n = snprintf(t->path, sizeof t->path, "%s/" TREE_PREFIX "%s", own, name);
+        if (n < 0 || (size_t) n >= sizeof t->path)
+                return -ENAMETOOLONG;
+        remove_former_trees(parent);
+
+        /* succeeds in the tree's root only: elsewhere a cgroup with processes hands no controllers down */
+        for (size_t i = 0; i < ELEMENTSOF(controllers); i++)
+                (void) file_writef(parent, "cgroup.subtree_control", "+%s", controllers[i]);
+
+        r = make_tree(t, uid, gid);
+        for (unsigned i = 0; i < TREE_TRIES && (r == -ENOENT || r == -ENODEV); i++)
+                r = make_tree(t, uid, gid);
         if (r < 0) {
                 cgroup_tree_close(t);
                 return r;

@@ -60,14 +60,14 @@ lab_cgroup_trees() {
 lab_cgroup_enter() {
     local tree
     for tree in $(lab_cgroup_trees); do
-        mkdir -p "$tree/sandboxd-lab.${1##*/}" && echo "$BASHPID" >"$tree/sandboxd-lab.${1##*/}/cgroup.procs" || :
+        mkdir -p "$tree/lab-sandboxd.${1##*/}" && echo "$BASHPID" >"$tree/lab-sandboxd.${1##*/}/cgroup.procs" || :
     done
 }
 
 lab_cgroup_remove() {
     local tree group
     for tree in $(lab_cgroup_trees); do
-        group=$tree/sandboxd-lab.${1##*/}
+        group=$tree/lab-sandboxd.${1##*/}
         [ -d "$group" ] || continue
         [ ! -w "$group/cgroup.kill" ] || echo 1 >"$group/cgroup.kill"
         # what was killed takes a moment to leave
