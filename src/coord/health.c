@@ -48,7 +48,8 @@ static const char *reason_of(const Coordinator *c, const CoordSum *s, char text[
                 (void) snprintf(text, 128, "%u of %u workers are not well.", s->n_workers - s->n_draining - s->n_well,
                         s->n_workers);
         else
-                (void) snprintf(text, 128, "Redis cannot be used.");
+                (void) snprintf(text, 128, "%s cannot be used.",
+                        c->store->available ? "The Redis that is configured now" : "Redis");
         return text;
 }
 

@@ -471,7 +471,8 @@ def reload_to_none_there(lab):
     read_again(a, other.settings + "Password=wrong\n")
     until(5, lambda: "WRONGPASS" in a.health().get("store_error", ""), "the reason")
     health = a.health()
-    check(health["status"] == "degraded" and health["reason"] == "Redis cannot be used.", f"{health}")
+    check(health["status"] == "degraded" and health["reason"] == "The Redis that is configured now cannot be used.",
+          f"{health}")
     check(a.log_text().count("going on with what was used before") == 1, "the log does not say it once")
     session = a.create({"key": "k"})
     check(redis.cli("EXISTS", f"session:{session}") == "1", "the former one is not used")
