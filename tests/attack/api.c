@@ -4,6 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#define SESSION_SEC 600
+#define PARENT_SEC 7200
+
 int server_connect(Server *s) {
         EndpointList endpoints = { 0 };
 
@@ -35,24 +38,41 @@ int server_health(Server *s, Health *ret) {
         return 0;
 }
 
-int session_new(Server *s, bool limits, char ret_id[static SESSION_ID_MAX + 1]) {
-        json_t *body = limits ? json_pack("{s:s, s:i, s:i, s:s, s:i}", "memory_limit", "256m", "cpu_quota", 50000,
-                                        "pids_limit", 128, "disk_limit", "192m", "timeout", 600)
-                              : json_pack("{s:i}", "timeout", 600);
-        Call call = { .method = "POST", .path = "/v1/sessions", .body = body, .timeout = 30 * USEC_PER_SEC };
+/* @body: taken. Returns the id of the one session that the answer tells of. */
+static int ask_session(Server *s, const char *path, json_t *body, char ret_id[static SESSION_ID_MAX + 1]) {
+        Call call = { .method = "POST", .path = path, .body = body, .timeout = 30 * USEC_PER_SEC };
         _cleanup_answer_ Answer answer = { 0 };
 
         ret_id[0] = '\0';
-        if (body && s->image)
-                (void) json_object_set_new(body, "image", json_string(s->image));
         int r = body ? client_call(s->client, &call, &answer) : -ENOMEM;
         json_decref(body);
         if (r < 0)
                 return r;
         if (answer.status != 201)
                 return -EPROTO;
-        (void) snprintf(ret_id, SESSION_ID_MAX + 1, "%s", text_of(answer.json, "session_id"));
+        const json_t *list = json_object_get(answer.json, "sessions");
+        (void) snprintf(
+                ret_id, SESSION_ID_MAX + 1, "%s", text_of(list ? json_array_get(list, 0) : answer.json, "session_id"));
         return ret_id[0] ? 0 : -EPROTO;
+}
+
+static int create(Server *s, bool limits, int timeout, char ret_id[static SESSION_ID_MAX + 1]) {
+        json_t *body = limits ? json_pack("{s:s, s:i, s:i, s:s, s:i}", "memory_limit", "256m", "cpu_quota", 50000,
+                                        "pids_limit", 128, "disk_limit", "192m", "timeout", timeout)
+                              : json_pack("{s:i}", "timeout", timeout);
+
+        if (body && s->image)
+                (void) json_object_set_new(body, "image", json_string(s->image));
+        return ask_session(s, "/v1/sessions", body, ret_id);
+}
+
+int session_new(Server *s, bool limits, char ret_id[static SESSION_ID_MAX + 1]) {
+        char path[SESSION_ID_MAX + 32];
+
+        if (!s->forks)
+                return create(s, limits, SESSION_SEC, ret_id);
+        (void) snprintf(path, sizeof path, "/v1/sessions/%s/fork", s->parents[limits]);
+        return ask_session(s, path, json_pack("{s:i}", "timeout", SESSION_SEC), ret_id);
 }
 
 int session_end(Server *s, const char *id) {
@@ -67,6 +87,19 @@ int session_end(Server *s, const char *id) {
         if (r < 0)
                 return r;
         return answer.status == 204 ? 0 : answer.status == 404 || answer.status == 410 ? -ENOENT : -EPROTO;
+}
+
+int server_make_parents(Server *s) {
+        int r = 0;
+
+        for (size_t i = 0; r == 0 && i < ELEMENTSOF(s->parents); i++)
+                r = create(s, i == 1, PARENT_SEC, s->parents[i]);
+        return r;
+}
+
+void server_end_parents(Server *s) {
+        for (size_t i = 0; i < ELEMENTSOF(s->parents); i++)
+                (void) session_end(s, s->parents[i]);
 }
 
 /* "held: no capability" at the end of the output becomes verdict and detail. */

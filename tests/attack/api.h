@@ -5,6 +5,8 @@
 
 #include "ctl/client.h"
 
+#define SESSION_ID_MAX 64
+
 /* The public API as the runner needs it. Errors are texts: a case that cannot be run has not been held. */
 
 typedef struct Server {
@@ -12,10 +14,15 @@ typedef struct Server {
         const char *socket;
         const char *key;
         const char *image; /* of new sessions, NULL: the server's own choice */
+        bool forks;        /* new sessions are forks of these two: that of the second has small limits */
+        char parents[2][SESSION_ID_MAX + 1];
         Client *client; /* owned; one for each process */
 } Server;
 
 int server_connect(Server *s);
+/* Makes and ends what sessions are forks of. */
+int server_make_parents(Server *s);
+void server_end_parents(Server *s);
 
 typedef struct Health {
         char status[32];
@@ -26,8 +33,6 @@ typedef struct Health {
 } Health;
 
 int server_health(Server *s, Health *ret);
-
-#define SESSION_ID_MAX 64
 
 /* @limits: for the floods, small ones. Returns 0 or -errno; the id is "" then. */
 int session_new(Server *s, bool limits, char ret_id[static SESSION_ID_MAX + 1]);

@@ -87,6 +87,10 @@ static void run_case(Runner *x, const Case *c) {
 
 /* --- start --- */
 
+static bool takes_long(const Case *c) {
+        return c->kind == ATTACK_FLOOD || (c->flags & (REPEAT | LASTS));
+}
+
 static int read_cases(Runner *x) {
         static const char *const kinds[] = { "single", "flood", "pair", "together", "heir", "differ", "outside" };
         char command[PATH_MAX + 32], line[1024];
@@ -132,9 +136,11 @@ static const struct option options[] = {
         { "socket", required_argument, NULL, 's' },
         { "key", required_argument, NULL, 'k' },
         { "image", required_argument, NULL, 'i' },
+        { "fork", no_argument, NULL, 'f' },
         { "program", required_argument, NULL, 'p' },
         { "list", no_argument, NULL, 'l' },
         { "verbose", no_argument, NULL, 'v' },
+        { "brief", no_argument, NULL, 'b' },
         { "thorough", no_argument, NULL, 't' },
         { "help", no_argument, NULL, 'h' },
         { 0 },
@@ -145,8 +151,10 @@ static int usage(FILE *f, int status) {
                      "run --url URL | --socket PATH [OPTION...] [CASE...]\n\n"
                      "  --key KEY       of the API (default: the variable SANDBOXD_KEY)\n"
                      "  --image NAME    that the sandboxes are made of (default: the server's own choice)\n"
+                     "  --fork          make each session a fork of another\n"
                      "  --program FILE  the program with the cases (default: \"attack\" beside this one)\n"
                      "  --list          show the cases\n"
+                     "  --brief         leave out floods, and what is tried for long\n"
                      "  --thorough      take the time for 100,000 reads and writes\n"
                      "  --verbose       say what was tried also where it held\n",
                 f);
@@ -155,7 +163,7 @@ static int usage(FILE *f, int status) {
 
 int main(int argc, char *argv[]) {
         static Runner x;
-        bool list = false;
+        bool list = false, brief = false;
         int c;
 
         while ((c = getopt_long(argc, argv, "hv", options, NULL)) >= 0)
@@ -172,11 +180,17 @@ int main(int argc, char *argv[]) {
                 case 'i':
                         x.server.image = optarg;
                         break;
+                case 'f':
+                        x.server.forks = true;
+                        break;
                 case 'p':
                         (void) snprintf(x.program, sizeof x.program, "%s", optarg);
                         break;
                 case 'l':
                         list = true;
+                        break;
+                case 'b':
+                        brief = true;
                         break;
                 case 't':
                         x.thorough = true;
@@ -220,15 +234,18 @@ int main(int argc, char *argv[]) {
         (void) signal(SIGPIPE, SIG_IGN);
         (void) curl_global_init(CURL_GLOBAL_DEFAULT);
         r = server_connect(&x.server);
+        if (r == 0 && x.server.forks)
+                r = server_make_parents(&x.server);
         if (r == 0)
                 r = server_health(&x.server, &x.before);
         if (r < 0) {
                 (void) fprintf(stderr, "%s\n", x.server.client ? client_error(x.server.client) : strerror(-r));
+                server_end_parents(&x.server);
                 return 2;
         }
         unsigned n_run = 0;
         for (size_t i = 0; i < x.n_cases; i++) {
-                bool wanted = optind == argc;
+                bool wanted = optind == argc && !(brief && takes_long(&x.cases[i]));
                 for (int j = optind; j < argc; j++)
                         wanted = wanted || strcmp(argv[j], x.cases[i].name) == 0;
                 if (!wanted)
@@ -236,15 +253,16 @@ int main(int argc, char *argv[]) {
                 run_case(&x, &x.cases[i]);
                 n_run++;
         }
+        server_end_parents(&x.server);
         free(x.image);
         x.server.client = client_free(x.server.client);
         if (x.skipped)
                 (void) printf("%u skipped, which are none of those that held\n", x.skipped);
         if (x.known)
                 (void) printf("%u known gaps, see SECURITY.md\n", x.known);
-        (void) printf("sandboxes%s%.*s: %u of %u cases held\n", x.server.image ? " of " : "",
-                x.server.image ? (int) strcspn(x.server.image, ":") : 0, x.server.image ? x.server.image : "", x.passed,
-                x.passed + x.failed);
+        (void) printf("%s%s%.*s: %u of %u cases held\n", x.server.forks ? "forks" : "sandboxes",
+                x.server.image ? " of " : "", x.server.image ? (int) strcspn(x.server.image, ":") : 0,
+                x.server.image ? x.server.image : "", x.passed, x.passed + x.failed);
         (void) printf("%u passed, %u failed\n", x.passed, x.failed);
         return n_run == 0 || x.failed > 0;
 }

@@ -50,6 +50,10 @@ PYTHON
     expect 204 "$(curl -s -o /dev/null -w '%{http_code}' -X DELETE "$WORKER_URL/v1/sessions/$id")"
     "$attack" --socket "$socket" --image "snapshot:$snapshot" >/lab/copies || { cat /lab/copies; fail "something did not hold in it"; }
     grep -v ' held ' /lab/copies
+
+    step "what is forked of another"
+    "$attack" --socket "$socket" --fork --brief >/lab/forks || { cat /lab/forks; fail "something did not hold in it"; }
+    grep -v ' held ' /lab/forks
 fi
 
 suite() { # pids of all processes of the service
