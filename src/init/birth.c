@@ -218,6 +218,8 @@ int birth_limit_all(void) {
                 r = limit(RLIMIT_RTPRIO, 0, 0);
         if (r == 0)
                 r = limit(RLIMIT_NICE, 0, 0);
+        if (r == 0)
+                r = limit(RLIMIT_DATA, RLIM_INFINITY, RLIM_INFINITY); /* as high as it may be: the zygote's was 0 */
         return r;
 }
 

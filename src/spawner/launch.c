@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -36,6 +37,16 @@ int launch_program(int *ret_fd) {
         return 0;
 }
 
+/* The heap lies far from all else, and what libc puts there before main() would take a table of pages for each level in
+ * every sandbox. Where the soft limit of data is 0 there is no heap, while mappings may have what the hard one allows:
+ * libc takes that memory beside the program, since 2.36 also what it needs first. The zygote puts the limit back. */
+static void forbid_heap(void) {
+        struct rlimit data;
+
+        if (__GLIBC_PREREQ(2, 36) && getrlimit(RLIMIT_DATA, &data) == 0)
+                (void) setrlimit(RLIMIT_DATA, &(struct rlimit){ .rlim_max = data.rlim_max }); /* only memory is lost */
+}
+
 int launch_zygote(int program, int userns, const char *images, int *ret_sock, int *ret_pidfd) {
         ZygoteMessage setup = { .type = ZYGOTE_SETUP };
         struct iovec iov = { .iov_base = &setup, .iov_len = sizeof setup };
@@ -59,6 +70,7 @@ int launch_zygote(int program, int userns, const char *images, int *ret_sock, in
                 char *argv[] = { (char *) INIT_PROCESS_NAME, NULL }, *envp[] = { NULL };
                 sigset_t none;
 
+                forbid_heap();
                 (void) sigemptyset(&none);
                 (void) sigprocmask(SIG_SETMASK, &none, NULL);
                 /* out of the way of the fixed number first; the copy made by dup2() is not close-on-exec */
