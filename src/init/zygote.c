@@ -17,6 +17,7 @@
 
 #include "base/fd.h"
 #include "init/init.h"
+#include "init/landlock.h"
 #include "init/undertaker.h"
 
 /*
@@ -289,6 +290,8 @@ static int prepare(Zygote *z, const char **ret_what) {
         *ret_what = "setting the host name"; /* of which each sandbox gets a copy */
         if (unshare(CLONE_NEWUTS) < 0 || sethostname("sandbox", 7) < 0 || setdomainname("(none)", 6) < 0)
                 return -errno;
+
+        (void) landlock_version(); /* remembers it: each sandbox would write it to a page of its own */
 
         *ret_what = "setting limits";
         r = birth_limit_all();
