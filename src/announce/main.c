@@ -7,11 +7,12 @@
 #include "announce/announce.h"
 #include "log/log.h"
 
-enum { OPTION_VERSION = 256 };
+enum { OPTION_VERSION = 256, OPTION_CHECK };
 
 static const struct option options[] = {
         { "worker", required_argument, NULL, 'w' },
         { "runtime", required_argument, NULL, 'r' },
+        { "check", no_argument, NULL, OPTION_CHECK },
         { "help", no_argument, NULL, 'h' },
         { "version", no_argument, NULL, OPTION_VERSION },
         { 0 },
@@ -21,6 +22,7 @@ static void usage(FILE *f) {
         (void) fputs("sandboxd-announce says in Redis that a worker of this machine is there.\n\n"
                      "  --worker NAME   name of the worker (default worker1)\n"
                      "  --runtime DIR   folder of its socket (default /run/sandboxd)\n"
+                     "  --check         only see whether the configuration can be read\n"
                      "  --help, --version\n\n"
                      "See [Redis] in sandboxd.conf(5); without Host= there it does nothing.\n",
                 f);
@@ -31,6 +33,7 @@ int main(int argc, char *argv[]) {
         _cleanup_(error_clear) Error error = { 0 };
         const char *worker = NULL, *runtime = "/run/sandboxd";
         _cleanup_free_ char *socket = NULL;
+        bool check = false;
         int c;
 
         while ((c = getopt_long(argc, argv, "h", options, NULL)) >= 0)
@@ -40,6 +43,9 @@ int main(int argc, char *argv[]) {
                         break;
                 case 'r':
                         runtime = optarg;
+                        break;
+                case OPTION_CHECK:
+                        check = true;
                         break;
                 case 'h':
                         usage(stdout);
@@ -63,6 +69,8 @@ int main(int argc, char *argv[]) {
                 log_error("%s", error.detail ? error.detail : "Out of memory.");
                 return EXIT_FAILURE;
         }
+        if (check)
+                return EXIT_SUCCESS;
         if (!config->redis.host[0]) {
                 (void) sd_notify(0, "READY=1"); /* there is nothing to do */
                 return EXIT_SUCCESS;

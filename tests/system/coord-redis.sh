@@ -74,6 +74,14 @@ until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 1 ]' || fail "it has no 
 expect 204 "$(curl -sS -o /dev/null -w '%{http_code}' -X DELETE "http://127.0.0.1:8001/v1/sessions/$id")" "delete"
 until_true 20 eval '[ "$(redis EXISTS "session:$id")" = 0 ]' || fail "its record stays"
 
+step "a configuration that cannot be read, at a reload, costs nothing"
+announcer=$(systemctl show -P MainPID sandboxd-announce@worker1)
+echo nonsense >/etc/sandboxd/sandboxd.conf.d/wrong.conf
+systemctl reload sandboxd@worker1 || fail "reload"
+sleep 1
+expect "$announcer" "$(systemctl show -P MainPID sandboxd-announce@worker1)" "which process announces it"
+rm /etc/sandboxd/sandboxd.conf.d/wrong.conf
+
 step "a wrong password, by a reload, costs nothing"
 (umask 077 && echo wrong-secret >/etc/sandboxd/redis-password)
 systemctl reload sandbox-coord || fail "reload"
