@@ -40,6 +40,9 @@ expect 6 "$(sandboxctl audit --json "$id" | jq -r 'select(.owner == "one") | .ac
 expect "" "$(sandboxctl audit --owner two --since -1h)" "entries of somebody else"
 ! journalctl -q -b -o export | grep -aE 'hidden-c|=secret$' || fail "the journal tells what was inside"
 
+# the folder is not watched while a change is being told
+told() { [ "$(systemctl show -P SubState sandboxd-keys.path)" = waiting ]; }
+
 step "a key that is added is good without a restart"
 pid=$(systemctl show -P MainPID sandboxd@worker1)
 line() { echo "$1:$(printf %s "$2" | sha256sum | cut -d' ' -f1)"; }
@@ -47,6 +50,7 @@ status_of() { status -H "X-API-Key: $1"; }
 expect 401 "$(status_of other)"
 line two other >>/etc/sandboxd/api-keys
 until_true 10 eval '[ "$(status_of other)" = 200 ]' || fail "the new key is not good"
+until_true 10 told || fail "the folder is not watched"
 
 step "a key that is revoked is refused within a second, and what it does ends"
 id=$(command curl -s -H 'X-API-Key: other' -X POST "$WORKER_URL/v1/sessions" | jq -r .session_id)
@@ -68,14 +72,17 @@ for _ in $(seq 50); do kill -0 $stream 2>/dev/null || break; sleep 0.1; done
 step "a session belongs to the name of a key"
 show() { command curl -s -o /dev/null -w '%{http_code}' -H "X-API-Key: $1" "$WORKER_URL/v1/sessions/$id"; }
 expect 404 "$(show secret)" "another key"
+until_true 10 told || fail "the folder is not watched"
 line two newer >>/etc/sandboxd/api-keys
 until_true 10 eval '[ "$(status_of newer)" = 200 ]' || fail "the rotated key is not good"
 expect 200 "$(show newer)" "the new key of the same name"
+until_true 10 told || fail "the folder is not watched"
 
 step "a file that cannot be read changes nothing; without the last key nobody is let in"
 echo "broken" >>/etc/sandboxd/api-keys
 sleep 1
 expect 200 "$(status_of newer)" "the old key while the file is wrong"
+until_true 10 told || fail "the folder is not watched"
 rm /etc/sandboxd/api-keys
 until_true 10 eval '[ "$(status_of newer)" = 401 ]' || fail "keys outlive their file"
 expect 401 "$(status)" "nobody"

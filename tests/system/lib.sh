@@ -41,7 +41,7 @@ in_a_minute() {
 
 # busy: how many times longer something may take than on a machine at rest, as in patience.py
 busy() {
-    awk -v cpus="$(nproc)" '{ n = int(2 * $1 / cpus); print n < 1 ? 1 : n > 8 ? 8 : n }' /proc/loadavg
+    awk -v cpus="$(nproc)" '{ n = int(2 * $1 / cpus); print (n < 1 ? 1 : n > 8 ? 8 : n) }' /proc/loadavg
 }
 
 # stopped UNIT: nothing of it is left, nor on its way
