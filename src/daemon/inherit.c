@@ -23,7 +23,9 @@ int manager_open_registry(Manager *m) {
                 (void) mkdir(path, 0750);
         }
         (void) snprintf(path, sizeof path, "%s/%s/sessions", m->options.state, m->config->worker_id);
-        int r = registry_open(path, &m->registry);
+        int r = manager_open_kept_registry(m, path);
+        if (r < 0 && r != -EBUSY)
+                r = registry_open(path, &m->registry);
         if (r >= 0)
                 return 0;
         if (r == -EBUSY) /* its sessions would be taken for lost, and its sandboxes be ended */

@@ -275,8 +275,10 @@ static int start(Manager *m) {
                 r = manager_check_image(m);
         if (r >= 0)
                 r = watch_signals(m);
-        if (r >= 0)
+        if (r >= 0) {
+                manager_start_keeper(m);
                 r = make_parts(m);
+        }
         if (r >= 0)
                 r = manager_inherit(m);
         if (r >= 0 && !m->options.standalone)
@@ -307,6 +309,7 @@ static void manager_done(Manager *m) {
         m->sessions = session_manager_free(m->sessions);
         m->snapshots = snapshots_free(m->snapshots);
         m->records = record_table_free(m->records);
+        manager_stop_keeper(m);
         m->registry = registry_free(m->registry);
         m->records_fd = fd_close(m->records_fd);
         m->inherit_source = sd_event_source_disable_unref(m->inherit_source);
@@ -325,7 +328,7 @@ static void manager_done(Manager *m) {
 
 int manager_main(const ManagerOptions *options) {
         _cleanup_(manager_done)
-                Manager m = { .options = *options, .spawner_sock = -EBADF, .records_fd = -EBADF };
+                Manager m = { .options = *options, .spawner_sock = -EBADF, .records_fd = -EBADF, .keeper_fd = -EBADF };
         _cleanup_(error_clear) Error error = { 0 };
 
         int r = config_load(options->root, options->worker, &m.config, &error);

@@ -50,6 +50,7 @@ typedef struct Manager {
         char **listen; /* owned, ended by NULL: addresses of our sockets as in ListenStream= */
         size_t n_listen;
         pid_t spawner, announcer; /* standalone only */
+        int keeper_fd;            /* owned: the pipe to it, or -EBADF; only where the registry is in memory */
         int spawner_sock;
         int records_fd;          /* owned: of the former worker's records, until they are opened */
         Images *images;
@@ -57,8 +58,8 @@ typedef struct Manager {
         char socket_path[108];   /* of ours, to be removed; standalone only */
 
         sd_event_source *status_source, *deadline_source, *spawner_source, *inherit_source, *watchdog_source,
-                *pressure_source, *announcer_source;
-        bool silence_told, pool_strained, sessions_strained;
+                *pressure_source, *announcer_source, *keeper_source;
+        bool silence_told, pool_strained, sessions_strained, registry_kept;
         char status[160];
         bool ready, stopping, handing_over, limits_warned, warm_warned, backend_was_ready;
         BackendStatus backend_status; /* as it was told last */
@@ -84,6 +85,12 @@ int manager_inherit(Manager *m);
 int manager_open_snapshots(Manager *m);
 /* Keeps a table of records for the next worker, once it is known how many there have to be. */
 void manager_store_records(Manager *m);
+
+/* keeper.c: the registry in memory, and the process that writes it to the file @path. Returns 0 or -errno. */
+int manager_open_kept_registry(Manager *m, const char *path);
+void manager_start_keeper(Manager *m);
+/* The last changes are written; nobody waits for it. */
+void manager_stop_keeper(Manager *m);
 
 /* stop.c: asked to end: for good, or for another to follow? Calls @answer once. */
 void manager_ask_job(Manager *m, void (*answer)(Manager *m, bool restart));

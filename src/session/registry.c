@@ -13,6 +13,7 @@
 
 #define MAGIC UINT32_C(0x65526253)
 #define VERSION_NOW 1U
+#define BLOCK 4096U
 
 typedef struct File {
         uint32_t magic, version;
@@ -24,6 +25,7 @@ typedef struct File {
 struct Registry {
         File *file; /* the mapping */
         int fd;     /* owned: holds the lock; -EBADF: in memory */
+        int memory; /* owned: of the file in memory, or -EBADF */
 };
 
 Registry *registry_free(Registry *r) {
@@ -32,6 +34,7 @@ Registry *registry_free(Registry *r) {
         if (r->file)
                 (void) munmap(r->file, sizeof *r->file);
         (void) fd_close(r->fd);
+        (void) fd_close(r->memory);
         free(r);
         return NULL;
 }
@@ -56,23 +59,49 @@ static int open_file(const char *path, int *ret) {
         return 0;
 }
 
-int registry_open(const char *path, Registry **ret) {
+static bool has_form(const File *f) {
+        return f->magic == MAGIC && f->version == VERSION_NOW && f->next < REGISTRY_SIZE;
+}
+
+/* Of @size bytes; less where the file ends. */
+static ssize_t read_at(int fd, void *bytes, size_t size, off_t at) {
+        size_t n = 0;
+
+        while (n < size) {
+                ssize_t k = pread(fd, (char *) bytes + n, size - n, at + (off_t) n);
+                if (k == 0)
+                        break;
+                if (k < 0 && errno != EINTR)
+                        return -errno;
+                n += k > 0 ? (size_t) k : 0;
+        }
+        return (ssize_t) n;
+}
+
+static int open_registry(const char *path, const char *memory, Registry **ret) {
         _cleanup_(registry_freep) Registry *r = calloc(1, sizeof *r);
+        int k = 0;
 
         if (!r)
                 return -ENOMEM;
-        r->fd = -EBADF;
-        if (path) {
-                int k = open_file(path, &r->fd);
-                if (k < 0)
-                        return k;
-        }
-        void *p = mmap(
-                NULL, sizeof *r->file, PROT_READ | PROT_WRITE, path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS, r->fd, 0);
+        r->fd = r->memory = -EBADF;
+        if (path)
+                k = open_file(path, &r->fd);
+        if (k >= 0 && memory)
+                k = open_file(memory, &r->memory);
+        if (k < 0)
+                return k;
+        void *p = mmap(NULL, sizeof *r->file, PROT_READ | PROT_WRITE, path ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS,
+                memory ? r->memory : r->fd, 0);
         if (p == MAP_FAILED)
                 return -errno;
         r->file = p;
-        if (r->file->magic != MAGIC || r->file->version != VERSION_NOW || r->file->next >= REGISTRY_SIZE) {
+        if (memory && !has_form(r->file)) {
+                ssize_t n = read_at(r->fd, r->file, sizeof *r->file, 0);
+                if (n < 0)
+                        return (int) n;
+        }
+        if (!has_form(r->file)) {
                 memset(r->file, 0, sizeof *r->file);
                 r->file->magic = MAGIC;
                 r->file->version = VERSION_NOW;
@@ -85,6 +114,36 @@ int registry_open(const char *path, Registry **ret) {
         }
         *ret = take_ptr(r);
         return 0;
+}
+
+int registry_open(const char *path, Registry **ret) {
+        return open_registry(path, NULL, ret);
+}
+
+int registry_open_memory(const char *path, const char *memory, Registry **ret) {
+        return open_registry(path, memory, ret);
+}
+
+int registry_save(const Registry *r, int fd) {
+        const char *bytes = (const char *) r->file;
+        char block[BLOCK], now[BLOCK];
+
+        for (size_t at = 0; at < sizeof *r->file; at += BLOCK) {
+                size_t size = MIN(BLOCK, sizeof *r->file - at);
+                ssize_t n = read_at(fd, block, size, (off_t) at);
+                if (n < 0)
+                        return (int) n;
+                memcpy(now, bytes + at, size);
+                if ((size_t) n == size && memcmp(block, now, size) == 0)
+                        continue;
+                n = pwrite(fd, now, size, (off_t) at);
+                if (n < 0)
+                        return -errno;
+                if ((size_t) n < size)
+                        return -ENOSPC;
+        }
+        /* on its way to the disk, but nobody waits until it is there */
+        return sync_file_range(fd, 0, 0, SYNC_FILE_RANGE_WRITE) < 0 ? -errno : 0;
 }
 
 RegistryEntry *registry_add(Registry *r, const char *id, const char *owner) {

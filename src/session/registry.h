@@ -5,8 +5,11 @@
 
 /*
  * Which sessions there were, and why they ended: a small file that is mapped, so that noting something costs no system
- * call and survives the worker, and, as far as the kernel wrote it back, the machine. A session that was alive when
+ * call and survives the worker, and, as far as it was written to the disk, the machine. A session that was alive when
  * all ended is found as such. The newest REGISTRY_SIZE are remembered.
+ *
+ * Whoever touches a mapped page that was written back waits for the file system's journal, on a slow disk for seconds:
+ * so the mapped file is one in memory, where there is a place for it, and another process writes it to the disk.
  */
 
 #define REGISTRY_SIZE 8192U
@@ -27,6 +30,11 @@ typedef struct RegistryEntry {
 /* Opens or makes the file @path; NULL: in memory, for this process only. A file of another form is made anew.
  * Returns 0, -EBUSY (another process has it open) or another -errno. */
 int registry_open(const char *path, Registry **ret);
+/* The same, but what is mapped is the file @memory, which is as new as the worker that had it last; without one it
+ * begins with what @path has. Returns 0, -EBUSY or another -errno. */
+int registry_open_memory(const char *path, const char *memory, Registry **ret);
+/* Writes what is not the same in @fd, which is @path of registry_open_memory(). Waits for the disk. Returns 0 or -errno. */
+int registry_save(const Registry *r, int fd);
 Registry *registry_free(Registry *r);
 DEFINE_CLEANUP(Registry, registry_free);
 

@@ -16,6 +16,7 @@ if [ ! -e /lab/cut ]; then
         echo "$id"
     done >/lab/ids
     curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$(tail -n 1 /lab/ids)" || fail "delete"
+    until_true 30 cmp -s /run/sandboxd/worker1/sessions /var/lib/sandboxd/worker1/sessions || fail "it is not on the disk"
     touch /lab/cut
     sync
     echo 1 >/proc/sys/kernel/sysrq
