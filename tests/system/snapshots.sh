@@ -30,6 +30,22 @@ expect kept "$(run_in "$new" 'cat file' | jq -r .stdout | head -1)"
 systemctl restart sandboxd@worker1
 again=$(post "/v1/sessions/$new/snapshots" '{}') || fail "a snapshot of a session from a snapshot"
 expect base "$(jq -r .base_image <<<"$again")"
+
+step "they and the names of sessions outlive a stop, but not systemctl clean"
+answer_of() { curl -sS -o /lab/answer -w '%{http_code} ' "$WORKER_URL/v1/sessions/$1"; jq -r .reason /lab/answer; }
+systemctl stop sandboxd@worker1
+expect "410 stopped" "$(answer_of "$id")"
+expect 2 "$(get /v1/snapshots | jq '.snapshots | length')" "snapshots after a stop"
+! systemctl clean --what=state sandboxd@worker1 2>/dev/null || fail "a worker that runs is cleaned"
+create >/dev/null || fail "create"
+systemctl stop sandboxd@worker1.socket sandboxd@worker1
+systemctl clean --what=state sandboxd@worker1 || fail "clean"
+[ ! -e /var/lib/sandboxd/worker1 ] || fail "its state is still there"
+systemctl start sandboxd@worker1 || fail "start"
+expect "404 null" "$(answer_of "$id")"
+expect 0 "$(get /v1/snapshots | jq '.snapshots | length')" "snapshots"
+new=$(create) || fail "create"
+post "/v1/sessions/$new/snapshots" '{}' >/dev/null || fail "a snapshot after that"
 for s in $(get /v1/snapshots | jq -r '.snapshots[].snapshot_id'); do
     curl -sf -X DELETE "$WORKER_URL/v1/snapshots/$s" || fail "delete"
 done
