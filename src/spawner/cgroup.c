@@ -16,6 +16,8 @@
 #define LEAF_FORMAT LEAF_PREFIX "%u"
 #define TREE_PREFIX "sandboxd-"
 #define TREE_TRIES 10U
+#define TAKEN_TRIES 60U
+#define TAKEN_PAUSE_USEC 50000U
 
 static const char *const controllers[] = { "memory", "cpu", "pids" };
 
@@ -161,6 +163,20 @@ static void remove_former_trees(int parent) {
         (void) closedir(dir);
 }
 
+/* Is the tree at @path that of another worker that runs? One that is about to end has some time for it. */
+static bool is_taken(const char *path) {
+        char name[640], text[16];
+
+        (void) snprintf(name, sizeof name, "%s/" SUPERVISOR "/cgroup.procs", path);
+        for (unsigned i = 0; i < TAKEN_TRIES; i++) {
+                ssize_t n = file_read(AT_FDCWD, name, text, sizeof text);
+                if (n <= 0 && n != -EFBIG)
+                        return false;
+                usleep(TAKEN_PAUSE_USEC);
+        }
+        return true;
+}
+
 /* Makes the groups of @t->path and moves this process into it. Another worker that starts just now may remove them
  * before: -ENOENT or -ENODEV. */
 static int make_tree(CgroupTree *t, uid_t uid, gid_t gid) {
@@ -205,6 +221,8 @@ int cgroup_tree_make(CgroupTree *t, const char *name, uid_t uid, gid_t gid) {
         if (n < 0 || (size_t) n >= sizeof t->path)
                 return -ENAMETOOLONG;
         remove_former_trees(parent);
+        if (is_taken(t->path))
+                return -EADDRINUSE;
 
         /* succeeds in the tree's root only: elsewhere a cgroup with processes hands no controllers down */
         for (size_t i = 0; i < ELEMENTSOF(controllers); i++)

@@ -24,7 +24,8 @@ typedef struct CgroupTree {
 int cgroup_tree_open(CgroupTree *t);
 
 /* For running without a service manager: makes the tree "sandboxd-@name" below the process's own cgroup and gives it to
- * @uid and @gid; removes those that workers which have ended left there. Returns 0 or -errno. */
+ * @uid and @gid; removes those that workers which have ended left there. Returns 0 or -errno, -EADDRINUSE when another
+ * one has this name: its sandboxes would be killed. */
 int cgroup_tree_make(CgroupTree *t, const char *name, uid_t uid, gid_t gid);
 
 /* For a program that follows another in the same process: takes the tree as it is. Returns 0 or -errno. */

@@ -195,6 +195,13 @@ static int standalone_root(const char *worker, int *ret_userns, CgroupTree *cgro
         if (r < 0)
                 return r;
         r = cgroup_tree_make(cgroup, worker, a.uid, a.gid);
+        if (r == -EADDRINUSE) {
+                spawner_log(LOG_ERR,
+                        "Another worker named %s runs on this machine, with the control group %s: "
+                        "give this one another name with --worker",
+                        worker, cgroup->path);
+                return r;
+        }
         if (r < 0)
                 spawner_log(LOG_WARNING, "No cgroups for the sandboxes: %s", strerror(-r));
         r = become(&a);
