@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "http/fleet.h"
+#include "log/log.h"
 
 #define LIST_MAX 1000U
 #define LIST_DEFAULT 100U
@@ -223,6 +224,10 @@ static void pending_delete_free(PendingDelete *p) {
 static void on_session_ended(SessionEndWaiter *w) {
         PendingDelete *p = CONTAINER_OF(w, PendingDelete, waiter);
 
+        if (p->session->sandbox->state != SANDBOX_ENDED)
+                log_event(LOG_WARNING, NULL, LOG_FIELDS({ "SESSION_ID", p->session->id }),
+                        "Something of session %s cannot be killed. Its place stays taken until that ends.",
+                        p->session->id);
         http_answer_empty(p->request, 204);
         pending_delete_free(p);
 }

@@ -244,6 +244,7 @@ static void on_sandbox(Sandbox *sandbox, void *userdata) {
                 s->manager->n_ending--;
                 creations_retry(s->manager); /* its place is free now */
                 sandbox_set_owner(sandbox, NULL, NULL);
+                s->deadline_source = sd_event_source_disable_unref(s->deadline_source);
                 tell_end_waiters(s);
                 (void) session_unref(s); /* the reference that session_end() kept */
         }
@@ -269,9 +270,26 @@ void session_end(Session *s, SessionEndReason reason) {
                 on_sandbox(s->sandbox, s);
 }
 
+static int on_impatient(sd_event_source *source, uint64_t usec, void *userdata) {
+        Session *s = userdata;
+
+        (void) source;
+        (void) usec;
+        (void) session_ref(s);
+        s->deadline_source = sd_event_source_disable_unref(s->deadline_source);
+        tell_end_waiters(s);
+        (void) session_unref(s);
+        return 0;
+}
+
 bool session_wait_end(Session *s, SessionEndWaiter *w) {
+        assert(s->ended);
+
         if (s->sandbox->state == SANDBOX_ENDED)
                 return false;
+        if (!s->deadline_source) /* without memory for it: for as long as it takes */
+                (void) sd_event_add_time_relative(s->manager->event, &s->deadline_source, CLOCK_MONOTONIC,
+                        SESSION_END_PATIENCE_USEC, USEC_PER_SEC, on_impatient, s);
         LIST_INSERT_HEAD(&s->end_waiters, w, entry);
         return true;
 }

@@ -57,7 +57,7 @@ struct Session {
         usec_t created; /* wall clock */
         usec_t timeout;
         usec_t deadline; /* monotonic */
-        sd_event_source *deadline_source;
+        sd_event_source *deadline_source; /* after its end: for how long others wait for that */
         LIST_HEAD(, SessionEndWaiter) end_waiters;
         TAILQ_HEAD(, Exec) execs; /* that run, and those that ended last; each with a reference */
         unsigned n_execs;
@@ -100,7 +100,10 @@ int session_find_exec(const Session *s, const char *id, Exec **ret, Error *error
 /* Ends it and all that runs in it. It is not found any more from here on. */
 void session_end(Session *s, SessionEndReason reason);
 
-/* @w is told when nothing of it runs any more. Returns false, and never tells, when that is so already. */
+/* @w is told when nothing of it, which has ended, runs any more, or after SESSION_END_PATIENCE_USEC: a process that
+ * waits in the kernel for a device that is broken cannot be killed. Returns false, and never tells, when nothing runs
+ * already. */
+#define SESSION_END_PATIENCE_USEC (5 * USEC_PER_SEC)
 bool session_wait_end(Session *s, SessionEndWaiter *w);
 void session_end_waiter_cancel(SessionEndWaiter *w);
 

@@ -106,6 +106,42 @@ static void test_ended_is_known_and_says_why(void **state) {
         assert_ended(f, b.session->id, "a", "stopped");
 }
 
+typedef struct Waiter {
+        SessionEndWaiter waiter;
+        unsigned n_told;
+} Waiter;
+
+static void on_told(SessionEndWaiter *w) {
+        CONTAINER_OF(w, Waiter, waiter)->n_told++;
+}
+
+/* A program that waits for a broken device outlives SIGKILL: its place stays taken, but nobody has to wait for it. */
+static void test_an_end_that_takes_for_ever_is_not_waited_for(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o;
+        Waiter first = { .waiter.ended = on_told }, second = { .waiter.ended = on_told };
+
+        f->backend->automatic_end = false;
+        make(f, &plain, &o);
+        FakeSandbox *stuck = fake_sandbox_of(f->backend, o.session->sandbox);
+        session_end(o.session, SESSION_DELETED);
+        assert_true(session_wait_end(o.session, &first.waiter));
+        assert_true(session_wait_end(o.session, &second.waiter));
+        run_ready(f->event);
+        assert_int_equal(first.n_told, 0);
+        assert_true(sd_event_source_set_time_accuracy(o.session->deadline_source, 1) >= 0);
+        assert_true(sd_event_source_set_time_relative(o.session->deadline_source, 0) >= 0);
+        RUN_UNTIL(f->event, first.n_told > 0);
+        assert_int_equal(second.n_told, 1);
+        assert_int_equal(f->manager->n_ending, 1);
+        fake_end(f->backend, stuck, 0);
+        run_ready(f->event);
+        assert_int_equal(f->manager->n_ending, 0);
+        assert_int_equal(first.n_told + second.n_told, 2);
+        assert_null(o.session->deadline_source);
+        assert_false(session_wait_end(o.session, &first.waiter));
+}
+
 static void test_so_many_ends_are_remembered(void **state) {
         Fixture *f = *state;
         char first[UUID_TEXT_MAX], second[UUID_TEXT_MAX];
@@ -222,6 +258,7 @@ int main(void) {
                 TEST(test_pause_needs_control_groups),
                 TEST(test_default_time_is_within_the_longest),
                 TEST(test_ended_is_known_and_says_why),
+                TEST(test_an_end_that_takes_for_ever_is_not_waited_for),
                 TEST(test_so_many_ends_are_remembered),
                 TEST(test_ids_that_are_none),
                 TEST(test_owners_see_their_own),
