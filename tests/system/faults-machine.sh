@@ -2,12 +2,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: vm
 # timeout: 280
-# What only a machine of its own can have: a slow disk, a suspension, no more processes.
+# What only a machine of its own can have: a slow disk, a suspension, no more processes, a program that cannot be killed.
 . /lab/system/lib.sh
 
 worker=sandboxd@worker1.service spawner=sandboxd-spawner@worker1.service
+tree=/sys/fs/cgroup/sandboxd.slice/$spawner
+images=/var/lib/sandboxd/images
 
-# disk NAME MIB FOLDER: an ext4 of its own, with a journal, on a device that can be slowed
+# disk NAME MIB FOLDER: an ext4 of its own, with a journal, on a device that can be slowed and stopped
 disk() {
     local loop
     truncate -s "$2M" "/lab/$1.disk"
@@ -26,6 +28,22 @@ delay() {
         dmsetup resume --noudevsync "$1" || fail "delay"
 }
 
+# An image with bash, on a disk of its own.
+small_image() {
+    local from to=$images/stuck-1/rootfs file
+    from=$(readlink -f $images/base)/rootfs
+    mkdir -p $to/many
+    (
+        cd "$from" && cp -a etc $to/ && find . -maxdepth 1 -type l -exec cp -a {} $to/ \; || exit
+        for file in /usr/bin/bash /usr/bin/sh $(ldd /usr/bin/bash /usr/bin/sh | grep -o '/[^ :]*'); do
+            file=$(readlink -f "$(dirname "$file")")/${file##*/}
+            cp -L --parents ".$file" $to || exit
+        done
+    ) || return
+    echo word >$to/many/word
+    chown -R --reference="$from" $images/stuck-1
+    ln -s stuck-1 $images/stuck
+}
 now() { date +%s%3N; }
 
 # One session from its beginning to its end; says nothing.
@@ -38,6 +56,8 @@ cycle() {
 modprobe -a dm-delay loop || fail "no dm-delay"
 disk slow 64 /var/lib/sandboxd/worker1
 chown --reference=/var/lib/sandboxd /var/lib/sandboxd/worker1
+disk stuck 64 $images/stuck-1
+small_image || fail "another image"
 systemctl start "$worker" || fail "start"
 until_true 60 eval '[ "$(health pool_ready)" = "$(health pool_size)" ]' || fail "the pool"
 id=$(create) || fail "create"
@@ -123,7 +143,6 @@ grep -qi '^retry-after:' /lab/head || fail "no Retry-After"
 echo "after $(cat /lab/made 2>/dev/null | wc -l) that were made ahead: $(jq -r .detail /lab/answer)"
 expect running "$(get "/v1/sessions/$id" | jq -r .state)" "another session"
 systemctl set-property --runtime "$spawner" TasksMax=infinity
-next=
 until_true 15 eval 'next=$(create "{\"pids_limit\":64}" 2>/dev/null)' || fail "no session after that"
 expect kept "$(run_in "$id" 'cat f' | jq -r .stdout)" "a session"
 for made in $(cat /lab/made 2>/dev/null) "$next"; do curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$made" || fail "delete"; done
@@ -131,3 +150,41 @@ for made in $(cat /lab/made 2>/dev/null) "$next"; do curl -sS -f -X DELETE "$WOR
 step "a session ends by its time: that of a machine awake"
 until_true 30 eval '[ "$(curl -sS -o /lab/answer -w "%{http_code}" "$WORKER_URL/v1/sessions/$short")" = 410 ]' || fail "it never ends"
 expect expired "$(jq -r .reason /lab/answer)"
+
+step "a program that cannot be killed: its slot is kept back, nobody waits for it"
+one=$(create '{"image":"stuck"}') || fail "a session of the other image"
+post "/v1/sessions/$one/exec" "$(jq -n '{ background: true, command: "exec bash -c \"coproc read
+    until [ -e /tmp/go ]; do read -t 0.2 -u \\${COPROC[0]} x; done
+    : >/tmp/gone; read x </many/word\"" }')" >/dev/null || fail "exec"
+# stuck FILE...: the process of those in these groups that waits for the device
+stuck() {
+    local pid
+    for pid in $(cat "$@" 2>/dev/null); do
+        ! grep -q '^State:.D' "/proc/$pid/status" 2>/dev/null || echo "$pid"
+    done
+}
+# what is in folders has to be read again; the program's own pages stay: a wait for those can be killed
+sync
+echo 2 >/proc/sys/vm/drop_caches
+blockdev --flushbufs /dev/mapper/stuck
+dmsetup suspend --nolockfs --noflush stuck || fail "suspend"
+curl -sS -f -X PUT --data-binary x "$WORKER_URL/v1/sessions/$one/files?path=/tmp/go" >/dev/null || fail "put"
+until_true 15 eval '[ -n "$(stuck $tree/slot-*/cgroup.procs)" ]' || fail "nothing is stuck"
+pid=$(stuck $tree/slot-*/cgroup.procs | head -n 1)
+leaf=$(grep -lx "$pid" $tree/slot-*/cgroup.procs)
+sort "$leaf" >/lab/before
+start=$(now)
+curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$one" || fail "delete"
+took=$(($(now) - start))
+expect "$pid" "$(stuck "$leaf")" "what is stuck"
+for _ in 1 2 3; do cycle || fail "another session meanwhile"; done
+expect kept "$(run_in "$id" 'cat f' | jq -r .stdout)" "a session"
+for _ in 1 2 3 4 5 6; do next=$(create '{"pids_limit":64}') || fail "create"; echo "$next" >>/lab/after; done
+expect "$pid" "$(stuck "$leaf")" "what is stuck"
+expect "" "$(sort "$leaf" | comm -13 /lab/before -)" "others in its slot"
+echo "deleted in $took ms; 9 other sessions were made while $(cat /proc/$pid/comm) was stuck, none in its slot"
+expect 410 "$(curl -sS -o /dev/null -w '%{http_code}' "$WORKER_URL/v1/sessions/$one")" "the session"
+dmsetup resume stuck
+until_true 20 eval '[ ! -e /proc/$pid ]' || fail "it goes on"
+for next in $(cat /lab/after); do curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$next" || fail "delete"; done
+until_true 20 eval '[ "$(health active_sessions)" = 1 ]' || fail "sessions are left"
