@@ -74,6 +74,14 @@ int conf_load_environment(const ConfTable *table, void *base, Error *error);
  * @error set. */
 int conf_read_file(const char *path, char **ret, size_t *ret_length, Error *error);
 
+/* Where a secret of this service is: in @copy, of what it is now, when that can be read (NULL: there is none); else the
+ * credential @name as it was at the start. Returns 1 with @ret (owned by the caller), 0 when the service has no
+ * credentials, or -ENOMEM. */
+int conf_find_secret(const char *name, const char *copy, char **ret);
+/* The first line of such a one replaces @field (owned) unless it is empty or not there. Returns 0, or -errno with @error
+ * set, but for -ENOMEM. */
+int conf_load_secret(const char *name, const char *copy, char **field, Error *error);
+
 /* Parsers. The member's type is in brackets. */
 ConfParse conf_parse_unsigned;  /* [unsigned] decimal; an empty default is 0 */
 ConfParse conf_parse_boolean;   /* [bool] */

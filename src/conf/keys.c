@@ -142,20 +142,11 @@ int api_keys_add_file(ApiKeys *keys, const char *path, Error *error) {
         return 0;
 }
 
-int api_keys_add_given(ApiKeys *keys, const char *path, Error *error) {
-        const char *folder = getenv("CREDENTIALS_DIRECTORY");
-        _cleanup_free_ char *credential = NULL;
+int api_keys_add_given(ApiKeys *keys, const char *copy, Error *error) {
+        _cleanup_free_ char *path = NULL;
 
-        if (!folder || !*folder)
-                return 0;
-        /* one that cannot be read is another service's, beside which we run */
-        if (access(path, R_OK) == 0)
-                return api_keys_add_file(keys, path, error);
-        if (asprintf(&credential, "%s/api-keys", folder) < 0) {
-                credential = NULL;
-                return -ENOMEM;
-        }
-        return api_keys_add_file(keys, credential, error);
+        int r = conf_find_secret("api-keys", copy, &path);
+        return r <= 0 ? r : api_keys_add_file(keys, path, error);
 }
 
 void api_keys_follow(ApiKeys *keys, const ApiKeys *old) {

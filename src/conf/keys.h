@@ -30,9 +30,9 @@ int api_keys_add(ApiKeys *keys, const char *text, size_t length, Error *error);
 /* Adds the keys of a file, one NAME:SHA256 a line; no file is fine, "#" begins a comment line. */
 int api_keys_add_file(ApiKeys *keys, const char *path, Error *error);
 
-/* Adds those that a service was given, the copy at @path that follows changes, or else the
- * service's credential "api-keys". Outside of a service there is neither. */
-int api_keys_add_given(ApiKeys *keys, const char *path, Error *error);
+/* Adds those that a service was given, the @copy that follows changes, or else the service's credential "api-keys".
+ * Outside of a service there is neither. */
+int api_keys_add_given(ApiKeys *keys, const char *copy, Error *error);
 
 /* @keys take the place of @old: when the last one was revoked nobody is let in, rather than everybody. */
 void api_keys_follow(ApiKeys *keys, const ApiKeys *old);

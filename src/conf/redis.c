@@ -3,9 +3,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #define TEXT_MAX 256U
 #define HOST_MAX 253U
@@ -64,33 +62,4 @@ bool redis_settings_equal(const RedisSettings *a, const RedisSettings *b) {
         return strcmp(a->host, b->host) == 0 && a->port == b->port && a->database == b->database &&
                strcmp(a->user, b->user) == 0 && strcmp(a->password, b->password) == 0 && a->tls == b->tls &&
                strcmp(a->ca_file, b->ca_file) == 0 && a->timeout == b->timeout;
-}
-
-int redis_settings_load_credential(RedisSettings *s, const char *copy, Error *error) {
-        const char *folder = getenv("CREDENTIALS_DIRECTORY");
-        _cleanup_free_ char *path = NULL;
-        char *text = NULL;
-        size_t length;
-
-        if (!folder || !*folder)
-                return 0;
-        /* one that cannot be read is another service's, beside which we run */
-        path = copy && access(copy, R_OK) == 0 ? strdup(copy) : NULL;
-        if (!path && asprintf(&path, "%s/redis-password", folder) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        int r = conf_read_file(path, &text, &length, error);
-        if (r == -ENOENT)
-                return 0;
-        if (r < 0)
-                return r;
-        text[strcspn(text, "\r\n")] = '\0';
-        if (!*text) {
-                free(text); /* an empty line stands in where there is none */
-                return 0;
-        }
-        free(s->password);
-        s->password = text;
-        return 0;
 }

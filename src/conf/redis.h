@@ -21,9 +21,6 @@ typedef struct RedisSettings {
 
 void redis_settings_clear(RedisSettings *s);
 bool redis_settings_equal(const RedisSettings *a, const RedisSettings *b);
-/* The password in the folder of the service's credentials, if there is one, replaces the one that is set. @copy: of the
- * same as it is now, which counts in its place when it can be read; or NULL. */
-int redis_settings_load_credential(RedisSettings *s, const char *copy, Error *error);
 ConfParse conf_parse_redis_host, conf_parse_redis_text;
 
 /* The rows of [Redis] for the table of whatever struct has @member. */

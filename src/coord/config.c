@@ -101,43 +101,12 @@ CoordConfig *coord_config_free(CoordConfig *c) {
         return NULL;
 }
 
-/* A file of one line in the folder of the service's credentials, if there is one: its text replaces @field, unless it
- * is empty. */
-static int load_secret(const char *folder, const char *name, char **field, Error *error) {
-        _cleanup_free_ char *path = NULL;
-        char *text = NULL;
-        size_t length;
-
-        if (asprintf(&path, "%s/%s", folder, name) < 0) {
-                path = NULL;
-                return -ENOMEM;
-        }
-        int r = conf_read_file(path, &text, &length, error);
-        if (r == -ENOENT)
-                return 0;
-        if (r < 0)
-                return r;
-        text[strcspn(text, "\r\n")] = '\0';
-        if (!text[0]) {
-                free(text);
-                return 0;
-        }
-        free(*field);
-        *field = text;
-        return 0;
-}
-
 static int load_credentials(CoordConfig *c, Error *error) {
-        const char *folder = getenv("CREDENTIALS_DIRECTORY");
+        int r = conf_load_secret("worker-key", NULL, &c->worker_key, error);
 
-        if (!folder || !*folder)
-                return 0;
-        int r = load_secret(folder, "worker-key", &c->worker_key, error);
         if (r >= 0)
-                r = redis_settings_load_credential(&c->redis, "/run/sandboxd/redis-password", error);
-        if (r < 0)
-                return r;
-        return api_keys_add_given(&c->keys, "/run/sandboxd/coordinator-keys", error);
+                r = conf_load_secret("redis-password", "/run/sandboxd/redis-password", &c->redis.password, error);
+        return r < 0 ? r : api_keys_add_given(&c->keys, "/run/sandboxd/coordinator-keys", error);
 }
 
 static int load_files(CoordConfig *c, const char *file, Error *error) {

@@ -320,7 +320,7 @@ static int load(Config *c, const char *root, const char *worker, bool keys, Erro
                 return r;
         r = keys ? load_keys(c, root, error) : 0;
         if (r >= 0)
-                r = redis_settings_load_credential(&c->redis, NULL, error);
+                r = conf_load_secret("redis-password", NULL, &c->redis.password, error);
         if (r < 0)
                 return r;
         r = copy_text(worker, &c->worker_id); /* the name on the command line is above WORKER_ID */
