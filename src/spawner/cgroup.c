@@ -51,6 +51,16 @@ static int own_path(char *buf, size_t size) {
         return n < 0 || (size_t) n >= size ? -ENAMETOOLONG : 0;
 }
 
+/* For reading what is in the folder @fd, which may be O_PATH. Returns NULL when it cannot be read. */
+static DIR *open_folder(int fd) {
+        int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+
+        if (!dir)
+                (void) fd_close(copy);
+        return dir;
+}
+
 static bool is_leaf(const char *name) {
         return strncmp(name, LEAF_PREFIX, strlen(LEAF_PREFIX)) == 0;
 }
@@ -58,14 +68,11 @@ static bool is_leaf(const char *name) {
 /* Kills and removes the leaves that a spawner that died left behind. */
 static void remove_leaves(int fd) {
         char path[64];
-        int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+        DIR *dir = open_folder(fd);
         struct dirent *entry;
 
-        if (!dir) {
-                fd_close(copy);
+        if (!dir)
                 return;
-        }
         while ((entry = readdir(dir))) {
                 if (!is_leaf(entry->d_name))
                         continue;
@@ -120,15 +127,12 @@ int cgroup_tree_open(CgroupTree *t) {
 
 /* Is @fd what a worker had, with its supervisor and nothing that is not ours? */
 static bool is_former_tree(int fd) {
-        int copy = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+        DIR *dir = open_folder(fd);
         bool ours = true, found = false;
         struct dirent *entry;
 
-        if (!dir) {
-                fd_close(copy);
+        if (!dir)
                 return false;
-        }
         while (ours && (entry = readdir(dir))) {
                 if (entry->d_type != DT_DIR || entry->d_name[0] == '.')
                         continue;
@@ -143,14 +147,11 @@ static bool is_former_tree(int fd) {
 /* Removes what workers without a service manager have left: those of root gave up what it takes to do it at their end.
  * No group with a process in it can be removed, so that whoever is there keeps what it has. */
 static void remove_former_trees(int parent) {
-        int copy = openat(parent, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-        DIR *dir = copy >= 0 ? fdopendir(copy) : NULL;
+        DIR *dir = open_folder(parent);
         struct dirent *entry;
 
-        if (!dir) {
-                fd_close(copy);
+        if (!dir)
                 return;
-        }
         while ((entry = readdir(dir))) {
                 if (strncmp(entry->d_name, TREE_PREFIX, strlen(TREE_PREFIX)) != 0)
                         continue;

@@ -108,13 +108,18 @@ static int dispatch(Spawner *s, const struct epoll_event *e) {
         return 0;
 }
 
+/* Of two times to wait, in ms, -1: for ever. */
+static int sooner(int a, int b) {
+        return a < 0 ? b : b < 0 ? a : MIN(a, b);
+}
+
 static int loop_once(Spawner *s, int timeout_ms) {
         struct epoll_event events[64];
 
         if (s->watch_again)
                 watch_again(s);
-        if (s->watch_again && (timeout_ms < 0 || timeout_ms > WATCH_AGAIN_MS))
-                timeout_ms = WATCH_AGAIN_MS;
+        if (s->watch_again)
+                timeout_ms = sooner(timeout_ms, WATCH_AGAIN_MS);
         int n = epoll_wait(s->epoll, events, ELEMENTSOF(events), timeout_ms);
         if (n < 0)
                 return errno == EINTR ? 0 : -errno;
@@ -186,11 +191,6 @@ static int make_way(Spawner *s) {
         state_pass(&s->state, true);
         s->held->wish = STATE_WISH_EXECUTE;
         return 0;
-}
-
-/* Of two times to wait, in ms, -1: for ever. */
-static int sooner(int a, int b) {
-        return a < 0 ? b : b < 0 ? a : MIN(a, b);
 }
 
 int spawner_run(Spawner *s) {
