@@ -78,7 +78,7 @@ static ssize_t read_at(int fd, void *bytes, size_t size, off_t at) {
         return (ssize_t) n;
 }
 
-static int open_registry(const char *path, const char *memory, Registry **ret) {
+int registry_open_memory(const char *path, const char *memory, Registry **ret) {
         _cleanup_(registry_freep) Registry *r = calloc(1, sizeof *r);
         int k = 0;
 
@@ -117,11 +117,7 @@ static int open_registry(const char *path, const char *memory, Registry **ret) {
 }
 
 int registry_open(const char *path, Registry **ret) {
-        return open_registry(path, NULL, ret);
-}
-
-int registry_open_memory(const char *path, const char *memory, Registry **ret) {
-        return open_registry(path, memory, ret);
+        return registry_open_memory(path, NULL, ret);
 }
 
 int registry_save(const Registry *r, int fd) {

@@ -30,8 +30,8 @@ typedef struct RegistryEntry {
 /* Opens or makes the file @path; NULL: in memory, for this process only. A file of another form is made anew.
  * Returns 0, -EBUSY (another process has it open) or another -errno. */
 int registry_open(const char *path, Registry **ret);
-/* The same, but what is mapped is the file @memory, which is as new as the worker that had it last; without one it
- * begins with what @path has. Returns 0, -EBUSY or another -errno. */
+/* The same, but what is mapped is the file @memory (NULL: @path itself), which is as new as the worker that had it last;
+ * a new one begins with what @path has. Returns 0, -EBUSY or another -errno. */
 int registry_open_memory(const char *path, const char *memory, Registry **ret);
 /* Writes what is not the same in @fd, which is @path of registry_open_memory(). Waits for the disk. Returns 0 or -errno. */
 int registry_save(const Registry *r, int fd);
