@@ -602,18 +602,19 @@ def one_key_for_many():
 def same_name_twice():
     """a second worker with the name of one that runs ends with the reason, the first is untouched"""
     session = main.create()
-    r = subprocess.run([f"{build}/src/daemon/sandboxd", "--standalone", "--worker", main.name, "--state", main.state,
-                        "--runtime", f"{work}/run-second", "--listen", f"127.0.0.1:{free_port()}"], capture_output=True,
-                       text=True, timeout=60)
-    expect(r.returncode != 0 and "runs already" in r.stderr, f"{r.returncode} {r.stderr}")
+
+    def refused(state, reason):
+        r = subprocess.run([f"{build}/src/daemon/sandboxd", "--standalone", "--worker", main.name, "--state", state,
+                            "--runtime", f"{work}/run-second", "--listen", f"127.0.0.1:{free_port()}"],
+                           capture_output=True, text=True, timeout=60)
+        expect(r.returncode != 0 and reason in r.stderr, f"{r.returncode} {r.stderr}")
+
+    refused(main.state, "runs already")
     # nor with all of its own: the control group of that name is the first one's
     other = f"{work}/state-second"
     os.makedirs(other)
     subprocess.run(["cp", "-a", f"{main.state}/images", other], check=True)
-    r = subprocess.run([f"{build}/src/daemon/sandboxd", "--standalone", "--worker", main.name, "--state", other,
-                        "--runtime", f"{work}/run-second", "--listen", f"127.0.0.1:{free_port()}"], capture_output=True,
-                       text=True, timeout=60)
-    expect(r.returncode != 0 and "Another worker named" in r.stderr, f"{r.returncode} {r.stderr}")
+    refused(other, "Another worker named")
     shutil.rmtree(other)
     expect(main.execute(session, "echo $((6*7))") == "42\n", "a session of the first")
     main.delete(session)
