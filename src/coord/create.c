@@ -131,7 +131,12 @@ static void succeed(Create *x, Call *c, Worker *w) {
         x->answer = take_ptr(c->body);
         x->answer_length = c->body_used;
         x->call = call_free(c);
-        x->recording = record_put(coord, k, x->answer, x->places, on_recorded, x);
+        /* Who asks another coordinator before the store has the record is sent on to the workers by it. A session that
+         * counts among those of its key has to be in the store: it could end there before it counts. */
+        if (x->places)
+                x->recording = record_put(coord, k, x->answer, x->places, on_recorded, x);
+        else
+                (void) record_put(coord, k, x->answer, NULL, NULL, NULL);
         create_settle(x, k);
 }
 
