@@ -251,6 +251,7 @@ int coord_main(const CoordOptions *options) {
         _cleanup_(error_clear) Error error = { 0 };
 
         TAILQ_INIT(&c.jobs);
+        TAILQ_INIT(&c.endings);
         log_setup(LOG_TARGET_AUTO, LOG_INFO, NULL);
         int r = coord_config_load(options->config, &c.config, &error);
         if (r < 0) {

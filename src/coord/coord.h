@@ -49,6 +49,8 @@ typedef struct Coordinator {
         sd_event_source *store_end;        /* of @store_past */
         usec_t store_patience;             /* within which @store has answered what it was asked, or never will */
         LIST_HEAD(, Recording) recordings; /* on their way to the store */
+        TAILQ_HEAD(, Ending) endings;      /* of sessions, that the store may have missed */
+        unsigned n_endings;
         sd_event_source *catch_up;
         CoordCounters counters;
         usec_t started;          /* monotonic */

@@ -66,7 +66,7 @@ void create_take_back(Create *x, KnownSession *k) {
         if (!k || !k->worker || x->status != 201)
                 return;
         revoke_session(x->job.coord->revocations, k->worker->id, k->id);
-        record_drop(x->job.coord, k->id);
+        record_drop(x->job.coord, k);
         sessions_drop(k);
 }
 

@@ -111,7 +111,7 @@ static void drop_unseen(Fence *f, Worker *w) {
                 next = TAILQ_NEXT(k, by_worker);
                 if (k->seen || k->lost)
                         continue;
-                record_drop(f->job.coord, k->id);
+                record_drop(f->job.coord, k);
                 sessions_drop(k);
         }
         w->synced = true;

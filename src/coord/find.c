@@ -70,7 +70,7 @@ void forget_session(Coordinator *c, const char *id) {
                 return;
         if (k->worker)
                 worker_session_removed(k->worker);
-        record_drop(c, id);
+        record_drop(c, k);
         sessions_drop(k);
 }
 

@@ -149,11 +149,11 @@ void quota_keep(Coordinator *c, const KnownSession *k, QuotaPlaces *p) {
         (void) c->store->ops->add(c->store, set, &m, NULL, NULL, NULL);
 }
 
-void quota_drop(Coordinator *c, const KnownSession *k) {
+void quota_drop(Coordinator *c, const char *owner, const char *id) {
         char set[SET_NAME_MAX];
 
-        if (!k->owner || !is_shared(c))
+        if (!owner || !is_shared(c))
                 return;
-        set_name(k->owner, set);
-        (void) c->store->ops->remove(c->store, set, k->id);
+        set_name(owner, set);
+        (void) c->store->ops->remove(c->store, set, id);
 }

@@ -25,6 +25,6 @@ bool quota_is_pending(const QuotaPlaces *p);
 /* Has the store refused somebody a moment ago? Then it is better to wait for its answer before anything is made. */
 bool quota_is_tight(const Coordinator *c);
 
-/* A session is there, in one of the places of @p (NULL: of none), or lives longer; or it has ended. */
+/* A session is there, in one of the places of @p (NULL: of none), or lives longer; or one has ended. @owner: may be NULL. */
 void quota_keep(Coordinator *c, const KnownSession *k, QuotaPlaces *p);
-void quota_drop(Coordinator *c, const KnownSession *k);
+void quota_drop(Coordinator *c, const char *owner, const char *id);

@@ -10,6 +10,7 @@
 #define LOST_LIFE_USEC (24 * 3600 * USEC_PER_SEC)
 #define CATCH_UP_PER_TURN 200U
 #define CATCH_UP_STEP_USEC (20 * USEC_PER_MSEC)
+#define ENDINGS_MAX 16384U /* beyond that they end in the store by their own life */
 
 struct Recording {
         Coordinator *coord; /* borrowed */
@@ -17,6 +18,16 @@ struct Recording {
         void *userdata;
         char *text; /* owned */
         LIST_ENTRY(Recording) entry;
+        char id[SESSION_ID_MAX + 1];
+};
+
+/* A session that has ended, until the store must have heard of it. */
+struct Ending {
+        usec_t told;    /* monotonic; 0: not yet */
+        usec_t expires; /* wall clock: of what the store has */
+        bool lost;      /* its record is not to be dropped: it says so */
+        char *owner;    /* owned, or NULL */
+        TAILQ_ENTRY(Ending) entry;
         char id[SESSION_ID_MAX + 1];
 };
 
@@ -100,16 +111,55 @@ void recording_detach(Recording *r) {
                 r->done = NULL;
 }
 
-void record_drop(Coordinator *c, const char *id) {
-        const KnownSession *k = sessions_find(c->sessions, id);
+/* --- what has ended --- */
+
+static void ending_free(Coordinator *c, Ending *e) {
+        TAILQ_REMOVE(&c->endings, e, entry);
+        c->n_endings--;
+        free(e->owner);
+        free(e);
+}
+
+static void tell_ending(Coordinator *c, Ending *e) {
         char name[NAME_MAX_];
 
-        if (!c->store->ops->is_shared || !c->store->available)
-                return; /* it ends by its own life; until then its worker says that it has ended */
-        if (k)
-                quota_drop(c, k);
-        entry_name(id, name);
-        (void) c->store->ops->drop(c->store, name);
+        if (!c->store->available)
+                return;
+        e->told = clock_monotonic();
+        quota_drop(c, e->owner, e->id);
+        entry_name(e->id, name);
+        if (!e->lost && c->store->ops->drop(c->store, name) < 0)
+                e->told = 0;
+}
+
+static bool is_past(const Coordinator *c, const Ending *e) {
+        return clock_realtime() >= e->expires ||
+               (c->store->available && e->told > 0 && clock_monotonic() >= e->told + c->store_patience);
+}
+
+/* Tells the store, and again when it was away or went away before it has answered. */
+static void end(Coordinator *c, const KnownSession *k, bool lost) {
+        Ending *e;
+
+        if (!c->store->ops->is_shared)
+                return;
+        while ((e = TAILQ_FIRST(&c->endings)) && (c->n_endings >= ENDINGS_MAX || is_past(c, e)))
+                ending_free(c, e);
+        e = calloc(1, sizeof *e);
+        if (!e || (k->owner && !(e->owner = strdup(k->owner)))) {
+                free(e);
+                return; /* out of memory: it ends there by its own life */
+        }
+        e->expires = k->expires;
+        e->lost = lost;
+        (void) snprintf(e->id, sizeof e->id, "%s", k->id);
+        TAILQ_INSERT_TAIL(&c->endings, e, entry);
+        c->n_endings++;
+        tell_ending(c, e);
+}
+
+void record_drop(Coordinator *c, const KnownSession *k) {
+        end(c, k, false);
 }
 
 void give_away(Coordinator *c, const char *session_id, const char *worker_id) {
@@ -122,7 +172,7 @@ void give_away(Coordinator *c, const char *session_id, const char *worker_id) {
                 (void) sessions_put(c->sessions, session_id, w, NULL, NULL, 0, clock_realtime() + LOST_LIFE_USEC, &k);
         if (k) {
                 sessions_set_lost(k);
-                quota_drop(c, k);
+                end(c, k, true);
         }
         (void) snprintf(set, sizeof set, GIVEN_PREFIX "%s", worker_id);
         (void) store_add(c->store, set, session_id, LOST_LIFE_USEC);
@@ -138,17 +188,45 @@ void give_away(Coordinator *c, const char *session_id, const char *worker_id) {
 
 /* --- what was missed --- */
 
-static int on_catch_up(sd_event_source *source, uint64_t usec, void *userdata) {
-        Coordinator *c = userdata;
+static void catch_up_later(Coordinator *c, usec_t delay) {
+        (void) sd_event_source_set_time_relative(c->catch_up, delay);
+        (void) sd_event_source_set_enabled(c->catch_up, SD_EVENT_ONESHOT);
+}
+
+/* Returns how many were told. */
+static unsigned catch_up_endings(Coordinator *c) {
+        Ending *e, *next;
         unsigned n = 0;
 
+        for (e = TAILQ_FIRST(&c->endings); e && n < CATCH_UP_PER_TURN; e = next) {
+                const KnownSession *k = sessions_find(c->sessions, e->id);
+                next = TAILQ_NEXT(e, entry);
+                if (e->told > 0)
+                        continue;
+                n++;
+                if (k && !k->lost)
+                        ending_free(c, e); /* a worker says that it has it */
+                else
+                        tell_ending(c, e);
+        }
+        return n;
+}
+
+static int on_catch_up(sd_event_source *source, uint64_t usec, void *userdata) {
+        Coordinator *c = userdata;
+        unsigned n = catch_up_endings(c);
+
+        (void) source;
         (void) usec;
+        if (n == CATCH_UP_PER_TURN) {
+                catch_up_later(c, CATCH_UP_STEP_USEC);
+                return 0;
+        }
         for (KnownSession *k = sessions_first(c->sessions); k && c->store->available; k = sessions_next(k)) {
                 if (!k->record && !k->entry)
                         continue;
                 if (n++ == CATCH_UP_PER_TURN) {
-                        (void) sd_event_source_set_time_relative(source, CATCH_UP_STEP_USEC);
-                        (void) sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+                        catch_up_later(c, CATCH_UP_STEP_USEC);
                         break;
                 }
                 create_catch_up(c, k);
@@ -160,17 +238,23 @@ static int on_catch_up(sd_event_source *source, uint64_t usec, void *userdata) {
 }
 
 void records_catch_up(Coordinator *c) {
+        Ending *e;
+
+        TAILQ_FOREACH(e, &c->endings, entry)
+        e->told = 0;
         if (!c->catch_up && sd_event_add_time_relative(
                                     c->event, &c->catch_up, CLOCK_MONOTONIC, 0, USEC_PER_MSEC, on_catch_up, c) < 0)
                 return;
-        (void) sd_event_source_set_time_relative(c->catch_up, 0);
-        (void) sd_event_source_set_enabled(c->catch_up, SD_EVENT_ONESHOT);
+        catch_up_later(c, 0);
 }
 
 void records_end(Coordinator *c) {
         Recording *r;
+        Ending *e;
 
         c->catch_up = sd_event_source_disable_unref(c->catch_up);
         while ((r = LIST_FIRST(&c->recordings)))
                 recording_free(r);
+        while ((e = TAILQ_FIRST(&c->endings)))
+                ending_free(c, e);
 }

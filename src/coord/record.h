@@ -8,6 +8,7 @@
  * is kept and written later. */
 
 typedef struct Recording Recording;
+typedef struct Ending Ending;
 typedef void RecordDone(void *userdata);
 
 /* @json: the worker's object. @places: one of them is the session's, or NULL. Returns a call that tells @done when it is written or cannot be for now, never from
@@ -16,7 +17,8 @@ Recording *record_put(
         Coordinator *c, KnownSession *k, const char *json, QuotaPlaces *places, RecordDone *done, void *userdata);
 /* Nobody waits for it any more; it is written all the same. */
 void recording_detach(Recording *r);
-void record_drop(Coordinator *c, const char *id);
+/* @k has ended. */
+void record_drop(Coordinator *c, const KnownSession *k);
 
 /* The session is given away: it answers as lost from now on, here and at other coordinators, and its worker is told
  * when it comes back. */

@@ -198,3 +198,31 @@ def refused_late(lab):
     check(sum(len(w.requests) for w in workers) == n, "a worker was asked")
     check(a.request("DELETE", f"/v1/sessions/{made.pop()}", headers=by("one")).status == 204, "no delete")
     check(b.request("POST", "/v1/sessions", None, by("one")).status == 201, "the place is not free again")
+
+
+@case("sessions of a key: what ends while Redis is away is not counted when it is back")
+def ended_unheard(lab):
+    redis = Redis(lab).start()
+    w = lab.worker("w")
+    settings = "[Auth]\n" + keys("one") + "MaxSessionsPerKey=3\n" + redis.settings
+    a, b = (lab.coordinator([w], settings) for _ in range(2))
+    for c in a, b:
+        until(5, lambda c=c: connected(c), "it reaches Redis")
+    made = [c.request("POST", "/v1/sessions", None, by("one")).json()["session_id"] for c in (a, b, a)]
+    for session in made[:2]:
+        check(b.request("GET", f"/v1/sessions/{session}", headers=by("one")).status == 200, "not served")
+    # what it is told before anybody notices is lost with it
+    until(5, lambda: redis.cli("ZCARD", "owner:one") == "3", "the places are taken")
+    check(redis.cli("SAVE") == "OK", "SAVE")
+    redis.pause(True)
+    check(a.request("DELETE", f"/v1/sessions/{made[2]}", headers=by("one")).status == 204, "no delete")
+    until(5, lambda: not connected(a) and not connected(b), "degraded")
+    check(b.request("DELETE", f"/v1/sessions/{made[0]}", headers=by("one")).status == 204, "no delete")
+    redis.kill()
+    redis.start()
+    until(10, lambda: connected(a) and connected(b), "healthy again")
+    until(5, lambda: redis.cli("ZRANGE", "owner:one", "0", "-1") == made[1], "a place of one that ended")
+    until(5, lambda: redis.cli("KEYS", "session:*") == f"session:{made[1]}", "a record of one that ended")
+    for c in a, b:
+        check(c.request("POST", "/v1/sessions", None, by("one")).status == 201, "a place is not free again")
+    check(a.request("POST", "/v1/sessions", None, by("one")).status == 429, "one too many")
