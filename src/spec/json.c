@@ -2,12 +2,12 @@
 #include "spec/json.h"
 
 #include <inttypes.h>
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define DEPTH_MAX 32U
 #define TEXT_MAX (64 * KIB)
+#define DURATION_MAX 1e9 /* seconds; more is taken for this much, which is above the limit of each member */
 
 static const char *type_name(const json_t *value) {
         static const char *const names[] = {
@@ -68,10 +68,12 @@ int json_read_object(const char *text, size_t length, json_t **ret, Error *error
         /* what it is short of it rarely says */
         if (!j && (json_error_code(&e) == json_error_out_of_memory || !e.text[0]))
                 return -ENOMEM;
-        if (!j)
+        if (!j) {
+                bool nul = json_error_code(&e) == json_error_null_character; /* it speaks of a flag of ours */
                 return error_set_field(error, ERROR_MALFORMED, "body", NULL,
                         "The body is not a JSON document that is accepted here: line %d, column %d: %s.", e.line,
-                        e.column, e.text);
+                        e.column, nul ? "no text may have a NUL (\\u0000)" : e.text);
+        }
         if (!json_is_object(j))
                 return error_set_field(error, ERROR_MALFORMED, "body", NULL,
                         "The body has to be a JSON object, not %s.", type_name(j));
@@ -138,10 +140,10 @@ int json_parse_duration(const char *name, const json_t *value, void *ret, Error 
 
         if (json_is_number(value)) {
                 double seconds = json_number_value(value);
-                if (!isfinite(seconds) || seconds < 0 || seconds > 1e9)
-                        return error_set_field(error, ERROR_INVALID_VALUE, name, NULL,
-                                "\"%s\" has to be between 0 and 1e9 seconds.", name);
-                *usec = (usec_t) (seconds * (double) USEC_PER_SEC + 0.5);
+                if (seconds < 0)
+                        return error_set_field(
+                                error, ERROR_INVALID_VALUE, name, "0", "\"%s\" cannot be negative.", name);
+                *usec = (usec_t) ((seconds < DURATION_MAX ? seconds : DURATION_MAX) * (double) USEC_PER_SEC + 0.5);
                 return 0;
         }
         if (!json_is_string(value))

@@ -33,7 +33,7 @@ int json_apply(const json_t *object, const JsonField *fields, void *target, Erro
 JsonParse json_parse_text;         /* char *, at most 64 KiB */
 JsonParse json_parse_id;           /* char *, 1 to 64 of [A-Za-z0-9._-] */
 JsonParse json_parse_boolean;      /* bool */
-JsonParse json_parse_duration;     /* usec_t; seconds as a number, or "15min" */
+JsonParse json_parse_duration;     /* usec_t; seconds as a number, or "15min"; the caller has a limit */
 JsonParse json_parse_size;         /* uint64_t; bytes as a number, or "512m" */
 JsonParse json_parse_limit_memory; /* Limits: the members of that name */
 JsonParse json_parse_limit_cpu;

@@ -84,8 +84,13 @@ static void test_timeout_is_bounded(void **state) {
                 assert_true(c.timeout >= USEC_PER_SEC && c.timeout <= TIMEOUT_MAX);
         }
         for (size_t i = 0; i < ELEMENTSOF(bad); i++) {
+                _cleanup_create_spec_ CreateSpec c = { 0 };
+                _cleanup_error_ Error error = { 0 };
                 (void) snprintf(text, sizeof text, "{\"timeout\":%s}", bad[i]);
                 assert_refused(text, ERROR_INVALID_VALUE, "timeout");
+                /* whatever is wrong with it, a limit that holds is told */
+                assert_true(create(&c, text, &error) < 0);
+                assert_string_equal(error.limit, bad[i][0] == '-' ? "0" : "1 to 3600 seconds");
         }
 }
 

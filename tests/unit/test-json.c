@@ -82,7 +82,12 @@ static void test_what_is_no_object_is_refused(void **state) {
 }
 
 static void test_nul_is_refused(void **state) {
+        _cleanup_error_ Error error = { 0 };
+
         (void) state;
+        assert_int_equal(read_text("{\"a\":\"\\u0000\"}", &error), -EBADMSG);
+        assert_string_equal(error.detail,
+                "The body is not a JSON document that is accepted here: line 1, column 13: no text may have a NUL (\\u0000).");
         assert_malformed("{\"a\":\"\\u0000\"}", strlen("{\"a\":\"\\u0000\"}"));
         assert_malformed("{\"\\u0000\":1}", strlen("{\"\\u0000\":1}"));
         assert_malformed("{}\0", 3);
@@ -281,13 +286,15 @@ static void test_duration(void **state) {
         assert_int_equal(apply(&t, "duration", json_string("15min"), NULL), 0);
         assert_int_equal(t.duration, 900 * USEC_PER_SEC);
         assert_int_equal(apply(&t, "duration", json_integer(1000000000), NULL), 0);
+        /* for whoever has a limit to say which */
+        assert_int_equal(apply(&t, "duration", json_integer(INT64_MAX), NULL), 0);
+        assert_int_equal(t.duration, UINT64_C(1000000000) * USEC_PER_SEC);
+        assert_int_equal(apply(&t, "duration", json_real(1e308), NULL), 0);
+        assert_int_equal(t.duration, UINT64_C(1000000000) * USEC_PER_SEC);
 
         assert_refused("duration", json_integer(-1), ERROR_INVALID_VALUE);
         assert_refused("duration", json_real(-0.001), ERROR_INVALID_VALUE);
-        assert_refused("duration", json_integer(1000000001), ERROR_INVALID_VALUE);
-        assert_refused("duration", json_integer(INT64_MAX), ERROR_INVALID_VALUE);
         assert_refused("duration", json_integer(INT64_MIN), ERROR_INVALID_VALUE);
-        assert_refused("duration", json_real(1e308), ERROR_INVALID_VALUE);
         assert_refused("duration", json_string(""), ERROR_INVALID_VALUE);
         assert_refused("duration", json_string("soon"), ERROR_INVALID_VALUE);
         assert_refused("duration", json_string("-1s"), ERROR_INVALID_VALUE);
