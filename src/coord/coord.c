@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 
 #include "coord/bus.h"
@@ -256,7 +257,7 @@ int coord_main(const CoordOptions *options) {
         int r = coord_config_load(options->config, &c.config, &error);
         if (r < 0) {
                 log_error("%s", error.detail ? error.detail : "Out of memory.");
-                return EXIT_FAILURE;
+                return r == -EINVAL ? EX_CONFIG : EXIT_FAILURE; /* the former is not tried again */
         }
         if (sodium_init() < 0)
                 return EXIT_FAILURE;

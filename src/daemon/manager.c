@@ -5,6 +5,7 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <unistd.h>
 
@@ -335,7 +336,7 @@ int manager_main(const ManagerOptions *options) {
         if (r < 0) {
                 log_setup(LOG_TARGET_AUTO, LOG_INFO, options->worker);
                 log_error("%s", error.detail ? error.detail : "Out of memory.");
-                return EXIT_FAILURE;
+                return r == -EINVAL ? EX_CONFIG : EXIT_FAILURE; /* the former is not tried again */
         }
         log_setup(LOG_TARGET_AUTO, LOG_INFO, m.config->worker_id);
         if (sodium_init() < 0)

@@ -51,6 +51,13 @@ step "an unknown setting"
 mkdir -p /etc/sandboxd/sandboxd.conf.d
 printf '[Pool]\nSise=5\n' >/etc/sandboxd/sandboxd.conf.d/50-test.conf
 refuses '/etc/sandboxd/sandboxd.conf.d/50-test.conf:2: .*Sise'
+# it is not tried again and again: systemctl status shows why, and once mended the next start is none too many
+for try in 1 2; do
+    ! systemctl start sandboxd@worker1 2>/dev/null || fail "it starts"
+    expect 78 "$(systemctl show -P ExecMainStatus sandboxd@worker1)" "status of try $try"
+    expect 0 "$(systemctl show -P NRestarts sandboxd@worker1)" "restarts after try $try"
+    systemctl status sandboxd@worker1 | grep -q '50-test.conf:2: .*Sise' || fail "systemctl status does not say why"
+done
 rm /etc/sandboxd/sandboxd.conf.d/50-test.conf
 works
 
