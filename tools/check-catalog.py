@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Checks units/*.catalog: each row of the message table in src/log/message.h has one entry there, each entry has a row,
-a subject, its support lines and names no journal field but those that the table's comment lists. Where journalctl is
-installed, it has to understand the files as well. Prints one line for each offence; exits with 1."""
+a subject, its support lines, which name no page that man/ has not, and names no journal field but those that the
+table's comment lists. Where journalctl is installed, it has to understand the files as well. Prints one line for each
+offence; exits with 1."""
 
 import pathlib
 import re
@@ -24,7 +25,7 @@ def read_entries(text):
         yield text.count("\n", 0, match.start()) + 1, match.group(1), headers, body
 
 
-def check_text(header, catalogs):
+def check_text(header, catalogs, pages):
     rows = {ident: name for name, ident in ROW.findall(header)}
     fields = {name for match in FIELDS.finditer(header.replace("\n * ", " ")) for name in match.group(1).split()}
     offences, seen = [], set()
@@ -40,6 +41,9 @@ def check_text(header, catalogs):
         for key in HEADERS:
             if not headers.get(key):
                 offences.append(f"{where}: no {key}: line")
+        page = re.fullmatch(r"man:(.+)\((\d)\)", headers.get("Support", ""))
+        if page and f"{page[1]}.{page[2]}" not in pages:
+            offences.append(f"{where}: there is no {headers['Support']}")
         if not body.strip():
             offences.append(f"{where}: no explanation")
         for field in re.findall(r"@(\w+)@", headers.get("Subject", "") + body):
@@ -73,7 +77,8 @@ def main():
     root = pathlib.Path(__file__).resolve().parent.parent
     paths = sorted(root.glob("units/*.catalog"))
     catalogs = {path.name: path.read_text(encoding="utf-8") for path in paths}
-    offences, rows = check_text((root / "src/log/message.h").read_text(), catalogs)
+    offences, rows = check_text(
+        (root / "src/log/message.h").read_text(), catalogs, {path.name for path in root.glob("man/*.[1-9]")})
     if not offences and shutil.which("journalctl"):
         offences = check_journalctl(paths, rows)
     for offence in offences:

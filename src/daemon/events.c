@@ -75,41 +75,61 @@ void manager_on_backend(Backend *b, void *userdata) {
         manager_update_status(m);
 }
 
+static const char *pool_reason(PoolEvent event, const Sandbox *s) {
+        switch (event) {
+        case POOL_MEMBER_DIED:
+                return "died while it waited";
+        case POOL_MEMBER_FAILED:
+        case POOL_MEMBER_UNPREPARED:
+                return s->error_text;
+        default:
+                return NULL;
+        }
+}
+
 void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata) {
         Manager *m = userdata;
         const char *image = manager_pool_image(m, p);
+        char ready[16], size[16];
+
+        (void) snprintf(ready, sizeof ready, "%u", pool_n_ready(p));
+        (void) snprintf(size, sizeof size, "%u", pool_target(p));
+
+        const LogField about[] = { { "SANDBOXD_IMAGE", image ?: m->config->image }, { "SANDBOXD_POOL_READY", ready },
+                { "SANDBOXD_POOL_SIZE", size }, { "REASON", pool_reason(event, s) }, { 0 } };
 
         switch (event) {
         case POOL_MEMBER_READY:
-                log_event(m->ready ? LOG_DEBUG : LOG_INFO, &MESSAGE_POOL_MEMBER_READY, NULL, "Sandbox %u/%u%s%s ready",
+                log_event(m->ready ? LOG_DEBUG : LOG_INFO, &MESSAGE_POOL_MEMBER_READY, about, "Sandbox %u/%u%s%s ready",
                         pool_n_ready(p), pool_target(p), image ? " of image " : "", image ? image : "");
                 break;
         case POOL_FILLED:
-                log_event(LOG_INFO, &MESSAGE_POOL_READY, NULL, "Pool%s%s initialized: %u sandboxes ready",
+                log_event(LOG_INFO, &MESSAGE_POOL_READY, about, "Pool%s%s initialized: %u sandboxes ready",
                         image ? " of image " : "", image ? image : "", pool_n_ready(p));
                 if (p == m->pool)
                         become_ready(m);
                 break;
         case POOL_EMPTY:
-                log_event(LOG_INFO, &MESSAGE_POOL_EMPTY, NULL, "Pool empty, creating sandbox on demand");
+                log_event(LOG_INFO, &MESSAGE_POOL_EMPTY, about, "Pool empty, creating sandbox on demand");
                 break;
         case POOL_MEMBER_DIED:
-                log_event(LOG_WARNING, &MESSAGE_POOL_MEMBER_DIED, LOG_FIELDS({ "REASON", "died while it waited" }),
+                log_event(LOG_WARNING, &MESSAGE_POOL_MEMBER_DIED, about,
                         "A sandbox of the pool died while it waited; it is replaced.");
                 break;
         case POOL_MEMBER_FAILED:
-                (void) log_errno(LOG_ERR, s->error, &MESSAGE_SANDBOX_FAILED, LOG_FIELDS({ "REASON", s->error_text }),
+                (void) log_errno(LOG_ERR, s->error, &MESSAGE_SANDBOX_FAILED, about,
                         "A sandbox could not be made: %s: %m", s->error_text);
                 break;
         case POOL_MEMBER_UNPREPARED:
                 if (m->warm_warned)
                         break;
                 m->warm_warned = true;
-                log_event(LOG_WARNING, &MESSAGE_WARM_FAILED, LOG_FIELDS({ "REASON", s->error_text }),
+                log_event(LOG_WARNING, &MESSAGE_WARM_FAILED, about,
                         "No interpreter waits in the sandboxes of the pool ([Sandbox] Warm=): %s", s->error_text);
                 break;
         case POOL_RESIZED:
-                log_event(LOG_DEBUG, &MESSAGE_POOL_RESIZED, NULL, "Pool size is now %u", pool_target(p));
+                log_event(LOG_INFO, &MESSAGE_POOL_RESIZED, about, "Pool size%s%s is now %u", image ? " of image " : "",
+                        image ?: "", pool_target(p));
                 break;
         }
         manager_update_status(m);

@@ -256,12 +256,17 @@ static int make_bus(Manager *m) {
 }
 
 static int start(Manager *m) {
+        char size[16];
         int r;
 
         log_event(LOG_INFO, &MESSAGE_WORKER_STARTING, NULL, "Starting worker %s, sandboxd " VERSION,
                 m->config->worker_id);
-        log_info("Pool size: %u (at least %u, at most %u), image: %s, user: %s", m->config->pool_size,
-                m->config->pool_min, m->config->pool_max, m->config->image, SANDBOX_USER);
+        (void) snprintf(size, sizeof size, "%u", m->config->pool_size);
+        log_event(LOG_INFO, &MESSAGE_POOL_STARTING,
+                LOG_FIELDS({ "SANDBOXD_IMAGE", m->config->image }, { "SANDBOXD_USER", SANDBOX_USER },
+                        { "SANDBOXD_POOL_SIZE", size }),
+                "Pool size: %s (at least %u, at most %u), image: %s, user: %s", size, m->config->pool_min,
+                m->config->pool_max, m->config->image, SANDBOX_USER);
 
         r = make_server(m);
         if (r >= 0)

@@ -3,9 +3,9 @@
 
 /* The journal's MESSAGE_IDs. Each has an entry of the same id in units/sandboxd.catalog, which may quote these
  * fields (both checked by a test). Every entry carries WORKER_ID; what is about a session, a command or a request
- * carries its id; what ended or failed carries a REASON.
+ * carries its id; what ended or failed carries a REASON; what is about a pool tells its image and how many are ready.
  * Fields: WORKER_ID SESSION_ID EXEC_ID REQUEST_ID REASON SANDBOXD_ACTION SANDBOXD_OWNER SANDBOXD_CALLER
- * SANDBOXD_PATH SANDBOXD_STATUS. */
+ * SANDBOXD_PATH SANDBOXD_STATUS SANDBOXD_IMAGE SANDBOXD_USER SANDBOXD_POOL_READY SANDBOXD_POOL_SIZE. */
 typedef struct LogMessage {
         const char *name;
         const char *id; /* 32 hex digits */
@@ -21,6 +21,7 @@ typedef struct LogMessage {
         M(LIMITS_UNAVAILABLE, "eff100d4943842138e3e6f267128262d")                                                      \
         M(SPAWNER_LOST, "ce4a7b8b45ed43a79b0a138ca96fe4cb")                                                            \
         M(SPAWNER_BACK, "0d6ca885e2ea498d87fdfe3faf07fcf1")                                                            \
+        M(POOL_STARTING, "8cd0cee39c429aa11900c0f958d1bcd7")                                                           \
         M(POOL_MEMBER_READY, "99089766082d4ad4a3293a12e9e16ee4")                                                       \
         M(POOL_READY, "9467e61d1f094b46a4c719580d17c184")                                                              \
         M(POOL_EMPTY, "229f712cc36740b8a7992567ae181694")                                                              \

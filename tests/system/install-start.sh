@@ -37,7 +37,8 @@ done
 for id in a63fb903c77d4f17a202f2b6ad8623ba 3bafd4ca80334654b5e1dcdd555f00f4 9467e61d1f094b46a4c719580d17c184; do
     expect 1 "$(journal_count $id WORKER_ID=worker1)" "MESSAGE_ID $id"
 done
-expect 5 "$(journal_count 99089766082d4ad4a3293a12e9e16ee4 WORKER_ID=worker1)" "ready sandboxes"
+expect 1 "$(journal_count 8cd0cee39c429aa11900c0f958d1bcd7 WORKER_ID=worker1 SANDBOXD_IMAGE=base SANDBOXD_USER=sandboxuser SANDBOXD_POOL_SIZE=5)" "the pool"
+expect 5 "$(journal_count 99089766082d4ad4a3293a12e9e16ee4 WORKER_ID=worker1 SANDBOXD_IMAGE=base SANDBOXD_POOL_SIZE=5)" "ready sandboxes"
 for word in base sandboxuser; do
     grep -q "$word" <<<"$text" || fail "the journal does not tell \"$word\""
 done
