@@ -56,17 +56,18 @@ struct RedisLink {
         unsigned n_flaps;     /* connections that did not hold, in a row */
         usec_t ready_at, last_used;
         sd_event_source *flush, *clock, *retry;
-        bool clock_armed;
+        usec_t clock_at; /* monotonic: when it rings; 0: not at all */
         char address[INET6_ADDRSTRLEN];
         char reason[128];
 };
 
 /* --- going and coming back --- */
 
+/* At the earlier of @at and what it is set to. */
 static void arm_clock(RedisLink *l, usec_t at) {
-        if (l->clock_armed)
+        if (l->clock_at > 0 && l->clock_at <= at)
                 return;
-        l->clock_armed = true;
+        l->clock_at = at;
         (void) sd_event_source_set_time(l->clock, at);
         (void) sd_event_source_set_enabled(l->clock, SD_EVENT_ONESHOT);
 }
@@ -97,7 +98,7 @@ static void close_channel(RedisLink *l) {
         free(l->out);
         l->out = NULL;
         l->out_used = l->out_sent = l->out_size = 0;
-        l->clock_armed = false;
+        l->clock_at = 0;
         l->address[0] = '\0';
         (void) sd_event_source_set_enabled(l->clock, SD_EVENT_OFF);
         (void) sd_event_source_set_enabled(l->flush, SD_EVENT_OFF);
@@ -319,7 +320,7 @@ static int on_clock(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void) source;
         (void) usec;
-        l->clock_armed = false;
+        l->clock_at = 0;
         if (c && now >= c->deadline) { /* what came while we were busy came in time */
                 const Channel *channel = l->channel;
                 on_readable(l->channel, l);

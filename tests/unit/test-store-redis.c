@@ -448,6 +448,31 @@ static void test_nobody_waits_longer_for_a_slow_server(void **state) {
         assert_int_equal(f->n_ready, f->n_away + 1);
 }
 
+/* Nor when nothing was asked for a while, and the next question whether it is there is far. */
+static void test_nobody_waits_longer_after_a_pause(void **state) {
+        RedisFixture *f = *state;
+        usec_t took = USEC_INFINITY;
+
+        f->settings.timeout = 100 * USEC_PER_MSEC;
+        start(f);
+        for (unsigned i = 0; i < 5 && took > 4 * f->settings.timeout; i++) { /* the machine may be busy */
+                Answer a = { 0 };
+                redis_fixture_wait(f, true);
+                redis_fixture_run(f, 2 * f->settings.timeout);
+                if (f->store->ops->get(f->store, "x", NULL, NULL, NULL) < 0)
+                        continue;
+                redis_fixture_run(f, 2 * f->settings.timeout);
+                redis_fixture_freeze_server(f);
+                usec_t begun = clock_monotonic();
+                if (f->store->ops->get(f->store, "x", on_answer, &a, NULL) == 0) {
+                        wait_for(f, &a);
+                        took = a.at - begun;
+                }
+                (void) kill(f->server, SIGCONT);
+        }
+        assert_true(took <= 4 * f->settings.timeout);
+}
+
 /* It is found out without anybody asking. */
 static void test_silent_server_is_noticed(void **state) {
         RedisFixture *f = *state;
@@ -673,6 +698,7 @@ int main(void) {
                 TEST(test_server_that_is_not_there_yet),
                 TEST(test_server_that_dies_and_comes_back),
                 TEST(test_nobody_waits_longer_for_a_slow_server),
+                TEST(test_nobody_waits_longer_after_a_pause),
                 TEST(test_silent_server_is_noticed),
                 TEST(test_full_server_is_away_for_writing),
                 TEST(test_script_on_a_full_server_fails_as_well),
