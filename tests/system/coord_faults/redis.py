@@ -225,6 +225,43 @@ def slow(lab):
         until(5, lambda i=i: b.request("POST", "/v1/sessions", {"key": f"k{i}"}).status == 200, f"key {i}")
 
 
+@case("Redis: slow, a new session is answered, and can be used through the other, before it has the record")
+def record_later(lab):
+    redis, workers, a, b = pair(lab, 3, "Deadline=10s\n")
+    redis.pause(True)
+    try:
+        (session, other), seconds = timed(lambda: [a.create() for _ in range(2)])
+        check(seconds < 5, f"it waits for the record: {seconds:.1f} s")
+        check(a.health()["status"] == "healthy", "it has given Redis up")
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            found = pool.submit(b.request, "POST", f"/v1/sessions/{session}/exec", {"command": "x"})
+            time.sleep(0.2)
+            redis.pause(False)
+            check(found.result().status == 200, f"{found.result()}")
+    finally:
+        redis.pause(False)
+    until(5, lambda: redis.get(f"session:{session}") and redis.get(f"session:{other}"), "the records")
+    check(b.request("DELETE", f"/v1/sessions/{session}").status == 204, "no delete")
+    check(a.request("DELETE", f"/v1/sessions/{other}").status == 204, "no delete")
+    until(5, lambda: redis.cli("KEYS", "session:*") == "", "a record stays")
+    # given up, it is away: who does not know a session asks the workers
+    b.settings = b.settings.replace("10s", "250ms")
+    b.write()
+    b.kill()
+    b.start()
+    until(5, lambda: connected(b), "the other reaches Redis")
+    redis.pause(True)
+    try:
+        session = a.create()
+        check(b.request("POST", f"/v1/sessions/{session}/exec", {"command": "x"}).status == 200, "not served by the other")
+        check(b.request("DELETE", f"/v1/sessions/{session}").status == 204, "no delete by the other")
+    finally:
+        redis.pause(False)
+    until(8, lambda: connected(a) and connected(b), "healthy again")
+    until(5, lambda: redis.cli("KEYS", "session:*") == "", "a record stays")
+    check(not any(w.sessions for w in workers), "a session is left")
+
+
 @case("Redis: out of memory, read only, with another password")
 def refuses(lab):
     redis, _, a, b = pair(lab)
