@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/fd.h"
+#include "base/text.h"
 
 #define BACKLOG 4096
 #define GROUP "sandbox"
@@ -49,12 +50,18 @@ int listen_tcp(const char *address, int *ret, const char **ret_what) {
                         *ai;
         char host[128];
         const char *colon = strrchr(address, ':');
+        uint64_t port;
         int one = 1, r = 0;
 
         *ret_what = "it has to be ADDRESS:PORT with a numeric address";
         size_t length = colon ? (size_t) (colon - address) : 0;
         if (length == 0 || length >= sizeof host)
                 return -EINVAL;
+        /* the C library takes what is too much modulo 65536, and nothing for 0 */
+        if (parse_unsigned(colon + 1, &port) < 0 || port > UINT16_MAX) {
+                *ret_what = "the port has to be a number up to 65535";
+                return -EINVAL;
+        }
         memcpy(host, address, length);
         host[length] = '\0';
         char *name = host;

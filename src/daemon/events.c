@@ -110,11 +110,13 @@ void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata)
                         become_ready(m);
                 break;
         case POOL_EMPTY:
-                log_event(LOG_INFO, &MESSAGE_POOL_EMPTY, about, "Pool empty, creating sandbox on demand");
+                log_event(LOG_INFO, &MESSAGE_POOL_EMPTY, about, "Pool%s%s empty, creating sandbox on demand",
+                        image ? " of image " : "", image ?: "");
                 break;
         case POOL_MEMBER_DIED:
                 log_event(LOG_WARNING, &MESSAGE_POOL_MEMBER_DIED, about,
-                        "A sandbox of the pool died while it waited; it is replaced.");
+                        "A sandbox of the pool%s%s died while it waited; it is replaced.", image ? " of image " : "",
+                        image ?: "");
                 break;
         case POOL_MEMBER_FAILED:
                 (void) log_errno(LOG_ERR, s->error, &MESSAGE_SANDBOX_FAILED, about,

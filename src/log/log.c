@@ -154,6 +154,12 @@ _printf_(2, 3) static void line_add(Line *l, const char *format, ...) {
                 l->used += MIN((size_t) n, space - 1);
 }
 
+/* To filter by: the texts have the values where people need them. */
+static bool is_for_filters(const char *name) {
+        return strncmp(name, "SANDBOXD_POOL_", strlen("SANDBOXD_POOL_")) == 0 || strcmp(name, "SANDBOXD_IMAGE") == 0 ||
+               strcmp(name, "SANDBOXD_USER") == 0;
+}
+
 /* "TIME sandboxd[PID]: warning: text (SESSION_ID=... REASON=...)", in one write. A reader who does not read must
  * not stop the service: then the line is lost, and counted. */
 static void write_stderr(const Entry *e) {
@@ -174,7 +180,7 @@ static void write_stderr(const Entry *e) {
                 line_add(&l, "[%lu lines lost] ", self.lines_lost);
         line_add(&l, "%s%s", self.kind == STDERR_JOURNAL ? "" : level_word(e->priority), e->text);
         for (const LogField *f = e->fields; f && f->name && n < FIELDS_MAX; f++)
-                if (f->value) {
+                if (f->value && !is_for_filters(f->name)) {
                         (void) escape_text(f->value, value, sizeof value);
                         line_add(&l, "%s%s=%s", n++ == 0 ? " (" : " ", f->name, value);
                 }

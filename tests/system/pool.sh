@@ -85,6 +85,8 @@ for id in $all; do
 done
 size=$(health pool_size)
 [ "$size" -gt 5 ] && [ "$size" -le 20 ] || fail "the pool has not grown within its limit: $size"
+[ "$(journal_count 2758a47cdc3e4c05874fbbe9d9e82aa8 SANDBOXD_IMAGE=base SANDBOXD_POOL_SIZE="$size")" -ge 1 ] ||
+    fail "the journal does not say that it has grown"
 for id in $all; do curl -sS -f -X DELETE "$WORKER_URL/v1/sessions/$id" || fail "delete"; done
 until_true 90 eval '[ "$(health pool_size)" -lt "$size" ]' || fail "the pool does not shrink when nobody asks"
 until_true 20 eval '[ "$(health pool_ready)" -le "$(health pool_size)" ]' || fail "members that are not wanted: $(get /health)"

@@ -36,6 +36,21 @@ static void tcp_sockets_are_address_and_port(void **state) {
                 expect_description(fd6, "[::1]:54999");
 }
 
+static void other_ports_are_refused(void **state) {
+        static const char *const ports[] = { "", "x", "-1", "+1", " 1", "65536", "99999", "4294967297", "0x10" };
+        char address[64];
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(ports); i++) {
+                const char *what = NULL;
+                int fd = -EBADF;
+                (void) snprintf(address, sizeof address, "127.0.0.1:%s", ports[i]);
+                assert_int_equal(listen_tcp(address, &fd, &what), -EINVAL);
+                assert_int_equal(fd, -EBADF);
+                assert_string_equal(what, "the port has to be a number up to 65535");
+        }
+}
+
 static void unix_sockets_are_paths_or_abstract_names(void **state) {
         struct sockaddr_un path = { .sun_family = AF_UNIX }, abstract = { .sun_family = AF_UNIX };
         const size_t head = offsetof(struct sockaddr_un, sun_path);
@@ -78,6 +93,7 @@ static void what_has_no_address_is_empty(void **state) {
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(tcp_sockets_are_address_and_port),
+                cmocka_unit_test(other_ports_are_refused),
                 cmocka_unit_test(unix_sockets_are_paths_or_abstract_names),
                 cmocka_unit_test(a_path_may_fill_the_address),
                 cmocka_unit_test(what_has_no_address_is_empty),

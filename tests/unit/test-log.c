@@ -156,7 +156,9 @@ static const char *stderr_of(void (*body)(void), const char *stream) {
 
 static void write_warning(void) {
         log_setup(LOG_TARGET_STDERR, LOG_INFO, "worker1");
-        log_event(LOG_WARNING, NULL, LOG_FIELDS({ "SESSION_ID", "s\n1" }, { "REASON", NULL }, { "EXEC_ID", "e" }),
+        log_event(LOG_WARNING, NULL,
+                LOG_FIELDS({ "SESSION_ID", "s\n1" }, { "REASON", NULL }, { "EXEC_ID", "e" },
+                        { "SANDBOXD_IMAGE", "for the journal alone" }, { "SANDBOXD_POOL_SIZE", "5" }),
                 "Two\nlines");
 }
 
