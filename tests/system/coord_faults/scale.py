@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How much of it one coordinator carries, and what that costs."""
+import http.client
 import os
 import resource
 import time
@@ -63,6 +64,35 @@ def memory(lab):
     check(peak < 64 * 1024, f"{peak} KiB")
     for s in streams:
         s.close()
+
+
+def make_sessions(c, n):
+    """Over one connection. Returns how many were refused because no worker was well enough."""
+    client, refused = http.client.HTTPConnection("127.0.0.1", c.port, timeout=30), 0
+    for _ in range(n):
+        client.request("POST", "/v1/sessions")
+        answer = client.getresponse()
+        text = answer.read()
+        check(answer.status in (201, 503), f"create: {answer.status} {text}")
+        refused += answer.status == 503
+    client.close()
+    return refused
+
+
+@case("50 workers: each has its share of 5,000 sessions, within a tenth")
+def even(lab):
+    workers = [lab.worker(f"w{i}", most=1000000) for i in range(50)]
+    c = lab.coordinator(workers)
+    for _ in range(10):  # a busy machine makes some of them look slow, so that the rest gets more
+        until(60, lambda: c.health()["status"] == "healthy", "all are there")
+        before = [len(w.sessions) for w in workers]
+        refused = make_sessions(c, 5000)
+        counts = [len(w.sessions) - n for w, n in zip(workers, before)]
+        print(f"  {min(counts)} to {max(counts)}, {refused} refused", flush=True)
+        if not refused and min(counts) >= 90 and max(counts) <= 110:
+            check(sum(counts) == 5000, "sessions are lost")
+            return
+    check(False, f"{min(counts)} to {max(counts)} instead of 100 each")
 
 
 @case("1,000 workers: polled with less than a tenth of a processor, and used evenly")
