@@ -11,6 +11,8 @@
 
 #define READ_SIZE (64U * 1024U)
 #define READS_PER_TURN 8U
+#define READS_AT_END 1024U
+#define READS_AT_END_KEPT 32U /* of what is kept for readers: more than the largest pipe that a program can have */
 #define PTMX_MAJOR 5U
 #define PTMX_MINOR 2U
 
@@ -46,14 +48,21 @@ void exec_wake_readers(Exec *e) {
         (void) exec_unref(e);
 }
 
-/* How much may be read before a reader would lose something. */
-static size_t room(const Exec *e) {
+/* The offset of the reader who is furthest behind, UINT64_MAX: there is none. */
+static uint64_t slowest(const Exec *e) {
         const ExecReader *r;
         uint64_t from = UINT64_MAX;
 
         LIST_FOREACH(r, &e->readers, entry)
         if (r->offset < from)
                 from = r->offset;
+        return from;
+}
+
+/* How much may be read before a reader would lose something. */
+static size_t room(const Exec *e) {
+        uint64_t from = slowest(e);
+
         /* what waits for the rest of its character, and the last piece, come on top */
         size_t n = from == UINT64_MAX ? READ_SIZE : output_room(&e->log, from);
         return n > 8 ? n - 8 : 0;
@@ -161,11 +170,13 @@ static int on_output(sd_event_source *source, int fd, uint32_t revents, void *us
 }
 
 void exec_streams_drain(Exec *e) {
+        uint64_t wanted = slowest(e);
         bool any = false;
 
-        /* a reader that is behind may lose the oldest of it: the command is over and its pipes hold little */
+        /* a reader that is behind loses nothing: what the pipes hold comes on top of what is kept */
+        e->log.wanted = wanted;
         for (int i = 0; i < 2; i++) {
-                (void) read_stream(e, i, 1024, true, &any);
+                (void) read_stream(e, i, wanted == UINT64_MAX ? READS_AT_END : READS_AT_END_KEPT, true, &any);
                 if (e->keeps_log)
                         output_finish(&e->log, (OutputStream) i);
         }
@@ -181,6 +192,8 @@ void exec_reader_detach(Exec *e, ExecReader *r) {
                 return;
         LIST_REMOVE(r, entry);
         r->entry.le_prev = NULL;
+        if (e->log.wanted != UINT64_MAX)
+                output_want(&e->log, slowest(e));
         if (e->held && room(e) > 0)
                 hold(e, false);
 }

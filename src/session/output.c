@@ -79,13 +79,15 @@ static void punch(OutputLog *l, OutputStream stream, uint64_t position) {
                 l->shared->punched[stream] = position;
 }
 
-/* Drops the oldest chunks that lie wholly before the last @max bytes; when there are too many, the oldest of all. */
+/* Drops the oldest chunks that lie wholly before the last @max bytes and before what is wanted still; when there are
+ * too many, the oldest of all. */
 static void drop_old(OutputLog *l) {
         uint64_t end = output_end(l);
 
         while (l->shared->n_chunks > 1) {
                 const Chunk *c = chunk_at(l, 0);
-                if (end - (c->offset + c->length) < l->shared->max && l->shared->n_chunks < CHUNKS)
+                uint64_t behind = c->offset + c->length;
+                if ((end - behind < l->shared->max || behind > l->wanted) && l->shared->n_chunks < CHUNKS)
                         break;
                 punch(l, (OutputStream) c->stream, c->position + c->length);
                 l->shared->first_chunk = (l->shared->first_chunk + 1) % CHUNKS;
@@ -93,12 +95,17 @@ static void drop_old(OutputLog *l) {
         }
 }
 
+/* Parts of the size that dropping works with; large ones where nothing is dropped, for which their number suffices. */
+static uint32_t chunk_max(const OutputLog *l) {
+        uint64_t part = l->wanted == UINT64_MAX ? MAX(l->shared->max / 8, UINT64_C(1)) : CHUNK_MAX;
+
+        return (uint32_t) MIN(part, (uint64_t) CHUNK_MAX);
+}
+
 static void add_chunk(OutputLog *l, OutputStream stream, uint64_t position, uint32_t length) {
         Chunk *last = last_chunk(l);
 
-        /* parts of the size that dropping works with */
-        uint32_t max = (uint32_t) MIN(CHUNK_MAX, MAX(l->shared->max / 8, UINT64_C(1)));
-        if (last && last->stream == stream && last->length + length <= max &&
+        if (last && last->stream == stream && last->length + length <= chunk_max(l) &&
                 last->position + last->length == position) {
                 last->length += length;
                 return;
@@ -136,8 +143,7 @@ static void index_new(OutputLog *l, OutputStream stream, bool all) {
                         size -= incomplete_tail(tail, n);
         }
         while (from < size) {
-                uint32_t n =
-                        (uint32_t) MIN(size - from, MAX(MIN((uint64_t) CHUNK_MAX, l->shared->max / 8), UINT64_C(1)));
+                uint32_t n = (uint32_t) MIN(size - from, (uint64_t) chunk_max(l));
                 add_chunk(l, stream, from, n);
                 from += n;
         }
@@ -182,7 +188,7 @@ int output_new(OutputLog *l, uint64_t max) {
 }
 
 int output_open(OutputLog *l, int fds[static OUTPUT_FDS]) {
-        OutputLog new = { .data = { fds[0], fds[1] }, .index = fds[2] };
+        OutputLog new = { .data = { fds[0], fds[1] }, .index = fds[2], .wanted = UINT64_MAX };
 
         if (file_size(new.index) != sizeof *new.shared)
                 return -EBADMSG;
@@ -245,6 +251,11 @@ int output_add(OutputLog *l, OutputStream stream, const char *data, size_t lengt
 
 void output_finish(OutputLog *l, OutputStream stream) {
         index_new(l, stream, true);
+}
+
+void output_want(OutputLog *l, uint64_t from) {
+        l->wanted = from;
+        drop_old(l);
 }
 
 size_t output_room(const OutputLog *l, uint64_t from) {

@@ -48,13 +48,14 @@ typedef struct OutputShared OutputShared;
 
 typedef struct OutputLog {
         uint64_t max;
+        uint64_t wanted;      /* offset of the first byte that is not dropped even if there are more than @max */
         int data[2];          /* owned */
         int index;            /* owned */
         OutputShared *shared; /* owned: the mapping of @index */
 } OutputLog;
 
 #define OUTPUT_LOG_INIT                                                                                                \
-        { .data = { -EBADF, -EBADF }, .index = -EBADF }
+        { .data = { -EBADF, -EBADF }, .index = -EBADF, .wanted = UINT64_MAX }
 #define OUTPUT_FDS 3U
 
 /* Makes an empty one. Returns 0 or -errno. */
@@ -77,6 +78,10 @@ int output_add(OutputLog *l, OutputStream stream, const char *data, size_t lengt
 
 /* The stream has ended: the beginning of a character that waited for its rest comes as it is. */
 void output_finish(OutputLog *l, OutputStream stream);
+
+/* What lies at @from and behind it is kept, even if that is more than @max: whoever adds then has to know an end.
+ * UINT64_MAX: no more than @max again. */
+void output_want(OutputLog *l, uint64_t from);
 
 /* Offsets of the oldest byte kept and of the next to come. */
 uint64_t output_first(const OutputLog *l);

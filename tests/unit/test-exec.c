@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include "session-fixture.h"
 
+#include <fcntl.h>
 #include <signal.h>
 #include <unistd.h>
+
+#include "base/fd.h"
 
 typedef struct Run {
         Exec *exec; /* owned */
@@ -265,6 +268,58 @@ static void test_dropping_a_command_does_not_end_it(void **state) {
         assert_int_equal(o.session->sandbox->n_jobs, 0);
 }
 
+static void nothing_new(_unused_ ExecReader *r) {}
+
+/* Bytes of its output from @from on that are there; they have to begin at @from. */
+static size_t bytes_from(const Exec *e, uint64_t from) {
+        OutputPiece p;
+        size_t n = 0;
+
+        for (; output_next(&e->log, from + n, &p); n += p.length)
+                assert_int_equal(p.missing, 0);
+        return n;
+}
+
+static void test_a_reader_behind_loses_nothing_at_the_end(void **state) {
+        static const char text[] = "{\"argv\":[\"x\"]}";
+        static char piece[64 * 1024];
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o;
+        _cleanup_run_ Run r = { 0 };
+        _cleanup_exec_spec_ ExecSpec spec = { .output_max = 64 * KIB };
+        ExecReader reader = { .wake = nothing_new };
+        InitRequest q;
+        int fds[3];
+
+        make(f, &plain, &o);
+        assert_int_equal(exec_spec_read(&spec, text, strlen(text), NULL), 0);
+        assert_int_equal(session_exec(o.session, &spec, true, on_exec, &r, &r.exec, NULL), 0);
+        exec_reader_attach(r.exec, &reader, 0);
+        assert_true(fake_asked(init_of(f, o.session), &q, NULL, 0, fds) > 0);
+        /* as much as is kept is read, the rest stays in the pipe, which the program has made as large as it can */
+        (void) fcntl(fds[1], F_SETPIPE_SZ, 1024 * 1024);
+        assert_int_equal(fd_set_nonblock(fds[1], true), 0);
+        size_t written = 0;
+        for (;;) {
+                RUN_UNTIL(f->event, r.exec->held || output_end(&r.exec->log) == written);
+                ssize_t n = write(fds[1], piece, sizeof piece);
+                if (n < 0)
+                        break;
+                written += (size_t) n;
+        }
+        assert_true(r.exec->held);
+        exec_reader_advance(r.exec, &reader, 1000); /* in the middle of a part */
+        for (unsigned i = 0; i < 3; i++)
+                assert_int_equal(close(fds[i]), 0);
+        fake_tell(init_of(f, o.session), &(InitEvent){ .type = INIT_EXITED, .exec = 1 });
+        RUN_UNTIL(f->event, r.n_done == 1);
+        assert_int_equal(bytes_from(r.exec, 1000), written - 1000);
+        /* and nobody else has it kept */
+        exec_reader_detach(r.exec, &reader);
+        assert_true(output_first(&r.exec->log) > 1000);
+        assert_in_range(bytes_from(r.exec, output_first(&r.exec->log)), spec.output_max, 5 * spec.output_max);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_a_command),
@@ -278,6 +333,7 @@ int main(void) {
                 TEST(test_a_sandbox_that_is_gone_at_once),
                 TEST(test_a_command_after_the_end),
                 TEST(test_dropping_a_command_does_not_end_it),
+                TEST(test_a_reader_behind_loses_nothing_at_the_end),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
