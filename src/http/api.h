@@ -60,7 +60,7 @@ Exec *http_find_exec(HttpRequest *r, HttpApi *api);
 
 /* stream.c: makes the next event out of a piece of a command's output, up to @limit. Returns 1 with the offset behind
  * it in @ret_next, or -errno. */
-#define HTTP_EVENT_OUTPUT_MAX (16U * 1024U)
+#define HTTP_EVENT_OUTPUT_MAX HTTP_EVENT_TEXT_MAX
 int http_events_put_output(HttpEvents *e, const Exec *exec, const OutputPiece *p, uint64_t limit, uint64_t *ret_next);
 /* Runs @spec and answers with its events; it ends when the client goes, unless it runs in the background. */
 void http_exec_stream(HttpRequest *r, HttpApi *api, Session *s, ExecSpec *spec);

@@ -77,19 +77,15 @@ int http_events_put_id(HttpEvents *e, const char *name, uint64_t id, json_t *dat
 
 int http_events_put_text(
         HttpEvents *e, const char *name, uint64_t id, uint64_t offset, const char *text, size_t length) {
-        char head[160];
-        int n = snprintf(head, sizeof head, "event: %s\nid: %llu\ndata: {\"offset\":%llu,\"data\":\"", name,
-                (unsigned long long) id, (unsigned long long) offset);
-        size_t whole = (size_t) n + json_escaped_length(text, length) + sizeof "\"}\n\n";
-        char *out = malloc(whole), *end;
+        static char event[160 + JSON_ESCAPED_MAX(HTTP_EVENT_TEXT_MAX)]; /* one thread, used up before this returns */
 
-        assert(n > 0 && (size_t) n < sizeof head);
-        if (!out)
-                return -ENOMEM;
-        memcpy(out, head, (size_t) n);
-        end = json_escape(text, length, out + n);
-        memcpy(end, "\"}\n\n", sizeof "\"}\n\n");
-        return set_out(e, out);
+        assert(length <= HTTP_EVENT_TEXT_MAX);
+
+        int n = snprintf(event, 100, "event: %s\nid: %llu\ndata: {\"offset\":%llu,\"data\":\"", name,
+                (unsigned long long) id, (unsigned long long) offset);
+        assert(n > 0 && n < 100);
+        (void) strcpy(json_escape(text, length, event + n), "\"}\n\n");
+        return set_out(e, strdup(event));
 }
 
 static int next(HttpEvents *e) {

@@ -29,6 +29,7 @@ void http_events_wake(HttpEvents *e);
 /* For next(), once each time. @data is taken. Returns 1 or -ENOMEM. */
 int http_events_put(HttpEvents *e, const char *name, json_t *data);
 int http_events_put_id(HttpEvents *e, const char *name, uint64_t id, json_t *data);
-/* {"offset":@offset,"data":@text}, as fast as can be. @text: valid UTF-8. */
+/* {"offset":@offset,"data":@text}, as fast as can be. @text: valid UTF-8 of at most HTTP_EVENT_TEXT_MAX bytes. */
+#define HTTP_EVENT_TEXT_MAX (16U * 1024U)
 int http_events_put_text(
         HttpEvents *e, const char *name, uint64_t id, uint64_t offset, const char *text, size_t length);

@@ -259,8 +259,24 @@ static char escape_letter(unsigned char c) {
         return c == '"' || c == '\\' ? (char) c : 0;
 }
 
-/* How many bytes from @p on stand for themselves, found eight a step. */
-static size_t plain_run(const char *p, size_t length) {
+/* How many bytes from @p on stand for themselves, in whole blocks. */
+static size_t plain_blocks(const char *p, size_t length) {
+        typedef uint8_t Bytes __attribute__((vector_size(16)));
+        typedef uint64_t Words __attribute__((vector_size(16)));
+        Bytes block;
+        size_t i = 0;
+
+        for (; length - i >= sizeof block; i += sizeof block) {
+                memcpy(&block, p + i, sizeof block);
+                Words found = (Words) ((block < 0x20) | (block == '"') | (block == '\\'));
+                if (found[0] | found[1])
+                        break;
+        }
+        return i;
+}
+
+/* The same, in words of eight. */
+static size_t plain_words(const char *p, size_t length) {
         const uint64_t ones = UINT64_C(0x0101010101010101), high = UINT64_C(0x8080808080808080);
         size_t i = 0;
 
@@ -274,19 +290,21 @@ static size_t plain_run(const char *p, size_t length) {
                 if (found & high)
                         break;
         }
-        while (i < length && !escape_letter((unsigned char) p[i]))
-                i++;
         return i;
 }
 
-size_t json_escaped_length(const char *bytes, size_t length) {
-        size_t n = length;
+/* How many bytes from @p on stand for themselves. Blocks pay after a beginning that is plain. */
+static size_t plain_run(const char *p, size_t length) {
+        const size_t beginning = 2 * sizeof(uint64_t);
+        size_t i = plain_words(p, MIN(length, beginning));
 
-        for (size_t at = plain_run(bytes, length); at < length; at += plain_run(bytes + at, length - at)) {
-                n += escape_letter((unsigned char) bytes[at]) == 'u' ? 5 : 1;
-                at++;
+        if (i == beginning) {
+                i += plain_blocks(p + i, length - i);
+                i += plain_words(p + i, length - i);
         }
-        return n;
+        while (i < length && !escape_letter((unsigned char) p[i]))
+                i++;
+        return i;
 }
 
 char *json_escape(const char *bytes, size_t length, char *to) {

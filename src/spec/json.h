@@ -40,8 +40,8 @@ JsonParse json_parse_limit_cpu;
 JsonParse json_parse_limit_pids;
 JsonParse json_parse_limit_disk;
 
-/* Long texts on their way out, several times as fast as the library writes them and byte by byte the same: the inside
- * of a string with the @length bytes of valid UTF-8 at @bytes. The first tells how long that is, the second writes it
- * and returns its end. */
-size_t json_escaped_length(const char *bytes, size_t length);
+/* Long texts on their way out, several times as fast as the library writes them and byte by byte the same: writes the
+ * inside of a string with the @length bytes of valid UTF-8 at @bytes, which takes up to JSON_ESCAPED_MAX() bytes at
+ * @to. Returns its end. */
+#define JSON_ESCAPED_MAX(length) (6 * (length))
 char *json_escape(const char *bytes, size_t length, char *to);

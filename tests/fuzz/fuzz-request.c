@@ -106,16 +106,16 @@ static void try_exec(const char *text, size_t size) {
         try_encode(&e);
 }
 
-/* The same bytes on their way out: as the library writes them, and as long as was said. */
+/* The same bytes on their way out: as the library writes them. */
 static void check_written(const char *text, size_t size) {
         json_t *string = json_stringn(text, size);
 
         if (!string) /* no UTF-8 */
                 return;
         _cleanup_free_ char *theirs = json_dumps(string, JSON_ENCODE_ANY);
-        size_t length = json_escaped_length(text, size);
-        _cleanup_free_ char *ours = malloc(length + 1);
-        check(theirs && ours && json_escape(text, size, ours) == ours + length);
+        _cleanup_free_ char *ours = malloc(JSON_ESCAPED_MAX(size) + 1);
+        check(theirs && ours);
+        size_t length = (size_t) (json_escape(text, size, ours) - ours);
         check(strlen(theirs) == length + 2 && memcmp(theirs + 1, ours, length) == 0);
         json_decref(string);
 }

@@ -268,7 +268,8 @@ static void test_dropping_a_command_does_not_end_it(void **state) {
         assert_int_equal(o.session->sandbox->n_jobs, 0);
 }
 
-static void nothing_new(_unused_ ExecReader *r) {}
+static void nothing_new(_unused_ ExecReader *r) {
+}
 
 /* Bytes of its output from @from on that are there; they have to begin at @from. */
 static size_t bytes_from(const Exec *e, uint64_t from) {

@@ -358,13 +358,12 @@ static void test_limits_have_bounds(void **state) {
 /* As the library writes it. */
 static void check_escaped(const char *bytes, size_t length) {
         _cleanup_json_ json_t *j = json_stringn(bytes, length);
-        _cleanup_free_ char *wanted = json_dumps(j, JSON_ENCODE_ANY), *got = malloc(6 * length + 1);
+        _cleanup_free_ char *wanted = json_dumps(j, JSON_ENCODE_ANY), *got = malloc(JSON_ESCAPED_MAX(length) + 1);
 
         assert_non_null(wanted);
         char *end = json_escape(bytes, length, got);
         assert_int_equal((size_t) (end - got), strlen(wanted) - 2);
         assert_memory_equal(got, wanted + 1, strlen(wanted) - 2);
-        assert_int_equal(json_escaped_length(bytes, length), strlen(wanted) - 2);
 }
 
 static void test_escaped_text_is_what_the_library_writes(void **state) {
