@@ -23,8 +23,7 @@
 #define NONE (-1)
 #define PAIR_MSEC 20 /* how long the second half of a move is waited for */
 #define EVENTS                                                                                                         \
-        (IN_CREATE | IN_MODIFY | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_ONLYDIR |   \
-                IN_EXCL_UNLINK)
+        (IN_CREATE | IN_MODIFY | IN_ATTRIB | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR | IN_EXCL_UNLINK)
 
 typedef struct Watch {
         int wd;     /* 0: free */
@@ -39,6 +38,7 @@ static Watch *watches;             /* WATCHES_MAX; [0]: the root */
 static int buckets[WATCHES_MAX];   /* index + 1 of the first, by wd */
 static int n_watches, first_free;
 static int inotify = -EBADF, root = -EBADF;
+static int above; /* wd of the folder that has the root */
 static bool recursive, incomplete;
 
 static int *bucket(int wd) {
@@ -264,6 +264,25 @@ static int on_moved_to(int i, const struct inotify_event *e, const char *path, b
         return tell(FILE_MOVED, folder, path, pending.path);
 }
 
+/* The root is held open, so no watch of its own tells that it is deleted: that of the folder above does, if it may be
+ * read. */
+static void watch_root_itself(void) {
+        char path[40];
+
+        (void) snprintf(path, sizeof path, "/proc/self/fd/%d", root);
+        (void) inotify_add_watch(inotify, path, IN_MOVE_SELF | IN_ONLYDIR | IN_MASK_ADD);
+        (void) snprintf(path, sizeof path, "/proc/self/fd/%d/..", root);
+        above = inotify_add_watch(inotify, path, IN_DELETE | IN_ONLYDIR | IN_MASK_ADD);
+}
+
+static bool root_has_gone(const struct inotify_event *e) {
+        struct stat st;
+
+        if (e->wd == watches[0].wd && (e->mask & IN_MOVE_SELF))
+                return true;
+        return (e->wd == above || (e->mask & IN_Q_OVERFLOW)) && fstat(root, &st) == 0 && st.st_nlink == 0;
+}
+
 /* Returns 0, 1 when the root has gone, -errno. */
 static int on_event(const struct inotify_event *e) {
         static char last_modified[FILE_PATH_MAX]; /* of events that follow each other, one is enough */
@@ -273,6 +292,10 @@ static int on_event(const struct inotify_event *e) {
 
         if (pending.cookie != 0 && !((e->mask & IN_MOVED_TO) && e->cookie == pending.cookie))
                 r = flush_pending();
+        if (r == 0 && root_has_gone(e)) {
+                r = tell(FILE_DELETED, true, "", "");
+                return r < 0 ? r : 1;
+        }
         if (r < 0 || i < 0)
                 return r;
         if (e->mask & IN_Q_OVERFLOW) {
@@ -283,8 +306,6 @@ static int on_event(const struct inotify_event *e) {
                 forget(i);
                 return i == 0 ? 1 : 0;
         }
-        if (e->mask & IN_DELETE_SELF)
-                return i == 0 ? tell(FILE_DELETED, true, "", "") : 0;
         if (e->len == 0 || make_path(i, e->name, path) < 0)
                 return 0;
 
@@ -371,6 +392,8 @@ int builtin_watch(int argc, char **argv) {
                 (void) watch_folder(root, NONE, "");
         if (r == 0 && watches[0].wd == 0)
                 r = -EMFILE;
+        if (r == 0)
+                watch_root_itself();
         if (r == 0)
                 r = file_send_end((uint64_t) n_watches, incomplete ? FILE_TRUNCATED : 0);
         if (r == 0)

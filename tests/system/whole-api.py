@@ -205,6 +205,15 @@ def check_watch(s):
         if data["path"].endswith("seen"):
             break
     e.close()
+    # a folder that goes is told of, and ends the stream
+    for command in ("rmdir watched", "mv watched elsewhere"):
+        call("POST", s + "/dir?path=watched", status=201)
+        e = Events("GET", s + "/watch?path=watched")
+        expect("ready", e.next()[0])
+        call("POST", s + "/exec", {"command": command})
+        name, data = e.next()
+        expect(("deleted", "directory"), (name, data["type"]), command)
+        expect((None, None), e.next(), command)
 
 
 def check_contexts(s):
