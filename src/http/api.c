@@ -14,7 +14,7 @@ const HttpRoute http_api_routes[] = {
         { "PATCH",  "/v1/sessions/{}",          256 * KIB,         0,               http_session_patch, "change" },
         { "DELETE", "/v1/sessions/{}",          0,                 0,               http_session_delete, "delete" },
         { "POST",   "/v1/sessions/{}/pause",    4 * KIB,           0,               http_session_pause, "pause" },
-        { "POST",   "/v1/sessions/{}/resume",   0,                 0,               http_session_resume, "resume" },
+        { "POST",   "/v1/sessions/{}/resume",   4 * KIB,           0,               http_session_resume, "resume" },
         { "POST",   "/v1/sessions/{}/exec",     HTTP_BODY_SETTING, 0,               http_exec },
         { "GET",    "/v1/sessions/{}/execs",             0,         0, http_exec_list },
         { "GET",    "/v1/sessions/{}/execs/{}",          0,         0, http_exec_show },

@@ -293,11 +293,23 @@ void http_session_pause(HttpRequest *r, void *userdata) {
 }
 
 void http_session_resume(HttpRequest *r, void *userdata) {
+        static const JsonField fields[] = { { 0 } }; /* many clients send an empty object */
         HttpApi *api = userdata;
+        _cleanup_json_ json_t *object = NULL;
+        Error error = { 0 };
+        size_t length;
+        const char *body = http_request_body(r, &length);
         Session *s = http_find_session(r, api);
 
         if (!s)
                 return;
+        int k = json_read_object(body, length, &object, &error);
+        if (k == 0)
+                k = json_apply(object, fields, NULL, &error);
+        if (k < 0) {
+                http_answer_error(r, &error, k);
+                return;
+        }
         (void) session_resume(s);
         http_answer_json(r, 200, session_describe(s, api->worker_id, false));
 }

@@ -44,7 +44,8 @@ def test_stands_still():
             expect(400, call("POST", other.path + "/pause", body)[0])
         expect((200, "running"), (lambda a: (a[0], a[1]["state"]))(call("POST", s.path + "/resume")))
         until(lambda: running(s, exec_id) > counts[-1], "it goes on")
-        expect(200, call("POST", s.path + "/resume")[0])
+        expect(200, call("POST", s.path + "/resume", {})[0])
+        expect(400, call("POST", s.path + "/resume", {"what": 1})[0])
 
 
 def test_any_request_lets_it_go_on():
