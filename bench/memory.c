@@ -186,15 +186,18 @@ static void report_service(const Service *s, const char *name) {
         report_value(label, rss, "kB", 0);
 }
 
-/* Grows by steps, so that a neighbour's burst spoils one of them and not the figure. */
+/* Grows by steps, so that a neighbour's burst spoils one of them and not the figure. Each session is from the pool: those
+ * that are made on demand have more memory. */
 static void measure_kernel(Bench *b, Herd *h, Sample kb[static KERNEL_PARTS]) {
         double before[KERNEL_PARTS], after[KERNEL_PARTS];
         unsigned step = b->sessions / MEMORY_STEPS;
 
         read_kernel(before);
         for (unsigned i = 1; i <= MEMORY_STEPS; i++) {
-                herd_resize(b, h, i * step);
-                pool_wait(&b->client);
+                while (h->n < i * step) {
+                        herd_resize(b, h, h->n + 1);
+                        pool_wait(&b->client);
+                }
                 read_kernel(after);
                 for (size_t k = 0; k < KERNEL_PARTS; k++)
                         sample_add(&kb[k], (after[k] - before[k]) / step);
