@@ -145,6 +145,7 @@ static int watch_signals(Coordinator *c) {
 
 static void become_ready(Coordinator *c) {
         c->ready = true;
+        log_set_starting(false);
         (void) coord_bus_new(c, &c->bus); /* it does without */
         (void) sd_notify(0, "READY=1");
         log_event(LOG_INFO, &MESSAGE_COORDINATOR_READY, NULL, "The coordinator is ready: %zu workers.",
@@ -254,6 +255,7 @@ int coord_main(const CoordOptions *options) {
         TAILQ_INIT(&c.jobs);
         TAILQ_INIT(&c.endings);
         log_setup(LOG_TARGET_AUTO, LOG_INFO, NULL);
+        log_set_starting(true);
         int r = coord_config_load(options->config, &c.config, &error);
         if (r < 0) {
                 log_error("%s", error.detail ? error.detail : "Out of memory.");

@@ -12,6 +12,7 @@ static void become_ready(Manager *m) {
         if (m->ready)
                 return;
         m->ready = true;
+        log_set_starting(false);
         m->deadline_source = sd_event_source_disable_unref(m->deadline_source);
         (void) sd_notify(0, "READY=1");
         log_event(LOG_INFO, &MESSAGE_WORKER_READY, NULL, "Worker %s is ready.", m->config->worker_id);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 
 #include "daemon/manager.h"
 #include "log/log.h"
@@ -35,6 +36,8 @@ int manager_check_image(Manager *m) {
         Error error = { 0 };
 
         int r = manager_resolve_image(m->config->image, &spec, &config, m, &error);
+        if (r == -EINVAL)
+                m->exit_code = EX_CONFIG;
         if (r < 0)
                 log_error("The image \"%s\" is not in %s/images; %s", m->config->image, m->options.state,
                         strcmp(m->config->image, "base") == 0

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/fd.h"
@@ -26,10 +27,12 @@ static int serve(Manager *m, int fd, const char *what) {
         _cleanup_fd_ int owned = fd;
 
         if (listen_is_public(fd) && m->config->keys.n == 0 && !m->config->allow_anonymous) {
+                _cleanup_free_ char *address = listen_describe(fd);
                 log_error("%s can be reached from other machines, but no API keys are set: everyone could run programs "
                           "here. Set [Auth] Keys= (`sandboxctl key new` makes one), listen on 127.0.0.1, or set "
                           "[Auth] AllowAnonymous=yes.",
-                        what);
+                        address ?: what);
+                m->exit_code = EX_CONFIG;
                 return -EPERM;
         }
         int r = remember(m, fd);

@@ -57,6 +57,7 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
         }
         if (!m->ready) {
                 m->ready = true;
+                log_set_starting(false);
                 (void) sd_notify(0, "READY=1");
                 log_warning("The pool is not filled yet; sessions are served as sandboxes become ready.");
         }
@@ -337,6 +338,7 @@ int manager_main(const ManagerOptions *options) {
                 Manager m = { .options = *options, .spawner_sock = -EBADF, .records_fd = -EBADF, .keeper_fd = -EBADF };
         _cleanup_(error_clear) Error error = { 0 };
 
+        log_set_starting(true);
         int r = config_load(options->root, options->worker, &m.config, &error);
         if (r < 0) {
                 log_setup(LOG_TARGET_AUTO, LOG_INFO, options->worker);
@@ -350,7 +352,7 @@ int manager_main(const ManagerOptions *options) {
         if (r >= 0)
                 r = start(&m);
         if (r < 0)
-                return EXIT_FAILURE;
+                return m.exit_code ?: EXIT_FAILURE;
         r = sd_event_loop(m.event);
         if (r < 0)
                 (void) log_error_errno(r, "The event loop failed: %m");

@@ -63,7 +63,7 @@ typedef struct Manager {
         char status[160];
         bool ready, stopping, handing_over, limits_warned, warm_warned, backend_was_ready;
         BackendStatus backend_status; /* as it was told last */
-        int exit_code;
+        int exit_code; /* of a start that failed, 0 for EXIT_FAILURE; after EX_CONFIG the unit tries no other */
 } Manager;
 
 /* Runs a worker until it is told to stop. Returns the exit status. */

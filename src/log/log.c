@@ -28,7 +28,7 @@ typedef enum StderrKind {
 } StderrKind;
 
 static struct {
-        bool journal;
+        bool journal, starting;
         int level;
         StderrKind kind;
         char worker_id[ID_MAX + 1];
@@ -66,6 +66,10 @@ void log_setup(LogTarget target, int level, const char *worker_id) {
         self.journal = target == LOG_TARGET_JOURNAL || (target == LOG_TARGET_AUTO && from_journal);
         self.level = level;
         (void) snprintf(self.worker_id, sizeof self.worker_id, "%s", worker_id ?: "");
+}
+
+void log_set_starting(bool starting) {
+        self.starting = starting;
 }
 
 void log_set_sink(LogSink *sink) {
@@ -199,7 +203,8 @@ static void emit(const Entry *e) {
                 self.sink(e->priority, e->message, e->fields, e->text);
                 return;
         }
-        if (self.journal && write_journal(e) >= 0)
+        bool last_words = self.starting && self.kind == STDERR_JOURNAL && e->priority <= LOG_ERR && !e->message;
+        if (self.journal && !last_words && write_journal(e) >= 0)
                 return;
         write_stderr(e);
 }

@@ -25,6 +25,10 @@ typedef enum LogTarget {
 /* @level: least important priority shown. @worker_id: added to each entry as WORKER_ID (copied), may be NULL. */
 void log_setup(LogTarget target, int level, const char *worker_id);
 
+/* While a service starts, plain errors, after which it may be gone at once, take stderr to the journal: a stream
+ * belongs to the unit, while of a datagram the journal asks whose it is when it reads it, and may find nobody. */
+void log_set_starting(bool starting);
+
 /* @message: row of the message table or NULL; @fields: LOG_FIELDS(...) or NULL. errno is kept; %m works. */
 void log_event(int priority, const LogMessage *message, const LogField *fields, const char *format, ...) _printf_(4, 5);
 

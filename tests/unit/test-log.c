@@ -242,6 +242,23 @@ static void without_a_journal_auto_means_stderr(void **state) {
         assert_non_null(strstr(stderr_of(write_auto_and_journal, "0:0"), "]: here\n"));
 }
 
+static void write_while_it_starts(void) {
+        log_setup(LOG_TARGET_AUTO, LOG_INFO, "worker1");
+        log_set_starting(true);
+        log_info("starting");
+        log_event(LOG_ERR, &MESSAGE_SANDBOX_FAILED, NULL, "one to find by its id");
+        log_error("why it ends");
+        log_set_starting(false);
+        log_error("later");
+}
+
+static void what_ends_a_start_goes_by_the_stream(void **state) {
+        (void) state;
+        log_set_sink(NULL);
+        /* a datagram is sent even where nobody takes it */
+        assert_string_equal(stderr_of(write_while_it_starts, NULL), "<3>why it ends\n");
+}
+
 static void message_ids_are_128_bits_and_differ(void **state) {
         static const LogMessage *const messages[] = {
 #define ROW(name, id) &MESSAGE_##name,
@@ -275,6 +292,7 @@ int main(void) {
                 WITH_SINK(line_and_values_are_bounded),
                 WITH_SINK(reader_who_does_not_read_does_not_stop_us),
                 WITH_SINK(without_a_journal_auto_means_stderr),
+                WITH_SINK(what_ends_a_start_goes_by_the_stream),
                 cmocka_unit_test(message_ids_are_128_bits_and_differ),
         };
 
