@@ -15,7 +15,7 @@
 #include "http/headers.h"
 #include "http/request-internal.h"
 
-#define CONNECTION_MEMORY (32U * 1024U) /* the library's, for head and answer: heads over about 16 KiB are refused */
+#define CONNECTION_MEMORY (32U * 1024U) /* the library's, for head and answer: it refuses a head that is longer */
 #define ACCEPTS_PER_TURN 32
 #define STEPS_PER_TURN 8
 #define TICK_USEC USEC_PER_SEC
