@@ -15,6 +15,7 @@ static int on_time(sd_event_source *source, uint64_t usec, void *userdata) {
 
         (void) usec;
         (void) sd_event_source_set_time_relative(source, ASK_USEC);
+        manager_update_status(m); /* of what changes without an event, as draining does */
         if (b->status != BACKEND_READY) {
                 (void) sd_notify(0, "WATCHDOG=1"); /* known, told in /health, and being repaired */
                 return 0;

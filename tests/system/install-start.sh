@@ -54,6 +54,12 @@ expect sandboxuser "$(run_in "$id" whoami | jq -r .stdout)" whoami
 expect 3 "$(run_in "$id" 'exit 3' | jq -r .exit_code)" "exit status"
 until_true 5 eval '[[ $(systemctl show -P StatusText sandboxd@worker1) == *"1 session"* ]]' || fail "the status does not count"
 
+step "drained, and not any more: the status says so too"
+sandboxctl -q worker drain worker1 || fail "drain"
+until_true 10 eval '[[ $(systemctl show -P StatusText sandboxd@worker1) == *draining ]]' || fail "the status does not say that it drains"
+sandboxctl -q worker undrain worker1 || fail "undrain"
+until_true 10 eval '[[ $(systemctl show -P StatusText sandboxd@worker1) != *draining ]]' || fail "the status says that it drains"
+
 step "reload"
 systemctl reload sandboxd@worker1 || fail "reload"
 expect sandboxuser "$(run_in "$id" whoami | jq -r .stdout)" "whoami after reload"
