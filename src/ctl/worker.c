@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/text.h"
 #include "ctl/bus.h"
@@ -43,10 +44,11 @@ json_t *worker_describe(Ctl *ctl, const WorkerSocket *s) {
         _cleanup_(client_freep) Client *client = NULL;
         _cleanup_answer_ Answer a = { 0 };
         usec_t timeout = ctl->options.timeout == OPTION_UNSET ? HEALTH_TIMEOUT : ctl->options.timeout;
-        const char *status = resting ?: "no answer";
+        bool forbidden = !resting && access(s->path, W_OK) < 0 && errno == EACCES;
+        const char *status = resting ?: forbidden ? "no permission" : "no answer";
         json_t *row, *health = NULL;
 
-        if (!resting && ctl_connect_worker(ctl, s->path, &client) == 0 &&
+        if (!resting && !forbidden && ctl_connect_worker(ctl, s->path, &client) == 0 &&
                 client_call(client, &(Call){ .method = "GET", .path = "/health", .timeout = timeout }, &a) == 0 &&
                 health_is(&a)) {
                 health = a.json;

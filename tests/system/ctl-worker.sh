@@ -67,6 +67,7 @@ check "it runs code over TCP" sh -c '[ "$(sandboxctl --url http://127.0.0.1:5001
 check "it starts with the machine" systemctl is-enabled -q sandboxd@w2.socket sandboxd@w2.service
 check "list" [ "$(state_of w2)" = healthy ]
 check "list for a member of the group" sh -c 'setpriv --reuid nobody --regid sandbox --clear-groups sandboxctl worker list | grep -q "^w2 *healthy"'
+check "list for who may not ask" sh -c 'setpriv --reuid nobody --regid nogroup --clear-groups sandboxctl worker list | grep -q "^w2 *no permission"'
 
 check "drain" sandboxctl worker drain w2
 check "drained" [ "$(state_of w2)" = draining ]
