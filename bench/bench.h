@@ -9,6 +9,7 @@ typedef struct Bench {
         const char *tcp, *local; /* addresses of the worker */
         const char *other;       /* of another worker, whose image was imported, or NULL */
         const char *root;        /* the image's files */
+        const char *dav;         /* another server that takes and gives files, by TCP, or NULL */
         const char *bundle;      /* of the OCI runtimes, or NULL */
         pid_t worker;            /* its process */
         unsigned rounds;

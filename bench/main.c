@@ -31,6 +31,7 @@ static const struct option options[] = {
         { "tcp", required_argument, NULL, 't' },
         { "unix", required_argument, NULL, 'u' },
         { "other", required_argument, NULL, 'o' },
+        { "dav", required_argument, NULL, 'v' },
         { "root", required_argument, NULL, 'r' },
         { "bundle", required_argument, NULL, 'b' },
         { "pid", required_argument, NULL, 'p' },
@@ -42,7 +43,7 @@ static const struct option options[] = {
 
 _noreturn_ static void usage(void) {
         (void) fputs("bench-sandboxd --tcp ADDR:PORT --unix PATH --root DIR --pid PID [--bundle DIR]\n"
-                     "               [--other ADDR] [--rounds N] [--sessions N] [--seconds S] PART\n"
+                     "               [--other ADDR] [--dav ADDR:PORT] [--rounds N] [--sessions N] [--seconds S] PART\n"
                      "  parts: create ondemand exec growth memory rate files image filter streams warm\n",
                 stderr);
         exit(2);
@@ -72,6 +73,9 @@ int main(int argc, char *argv[]) {
                         break;
                 case 'o':
                         b.other = optarg;
+                        break;
+                case 'v':
+                        b.dav = optarg;
                         break;
                 case 'r':
                         b.root = optarg;
