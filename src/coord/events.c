@@ -6,6 +6,7 @@
 #include "coord/bus.h"
 #include "coord/coord.h"
 #include "coord/fence.h"
+#include "coord/quota.h"
 #include "log/log.h"
 
 static int on_status(sd_event_source *source, void *userdata) {
@@ -59,6 +60,21 @@ static void on_down(const Coordinator *c, Worker *w) {
         w->announced = false;
 }
 
+/* What is lost takes no place among those of its key, whether anybody asks for it or not. */
+static void on_given_up(Coordinator *c, Worker *w) {
+        KnownSession *k;
+
+        if (!w->id[0])
+                return;
+        log_event(LOG_WARNING, &MESSAGE_WORKER_GIVEN_UP,
+                LOG_FIELDS({ "WORKER_ID", w->id }, { "REASON", "was away for too long" }),
+                "Worker %s is given up; its %u sessions are lost, unless it comes back.", w->id, w->n_sessions);
+        TAILQ_FOREACH(k, &w->sessions, by_worker) {
+                sessions_uncount(k);
+                quota_drop(c, k->owner, k->id);
+        }
+}
+
 void coord_on_fleet(Fleet *f, FleetEvent event, Worker *w, void *userdata) {
         Coordinator *c = userdata;
 
@@ -74,11 +90,7 @@ void coord_on_fleet(Fleet *f, FleetEvent event, Worker *w, void *userdata) {
                 on_down(c, w);
                 break;
         case FLEET_GIVEN_UP:
-                if (w->id[0])
-                        log_event(LOG_WARNING, &MESSAGE_WORKER_GIVEN_UP,
-                                LOG_FIELDS({ "WORKER_ID", w->id }, { "REASON", "was away for too long" }),
-                                "Worker %s is given up; its %u sessions are lost, unless it comes back.", w->id,
-                                w->n_sessions);
+                on_given_up(c, w);
                 break;
         case FLEET_CONFLICT:
                 log_event(LOG_ERR, &MESSAGE_WORKER_CONFLICT,

@@ -178,9 +178,14 @@ void sessions_reserve(Sessions *s, const char *owner, bool reserved) {
         count_owner(s, owner, reserved ? 1 : -1);
 }
 
-void sessions_set_lost(KnownSession *k) {
-        if (!k->lost)
+void sessions_uncount(KnownSession *k) {
+        if (k->counted)
                 count_owner(k->sessions, k->owner, -1);
+        k->counted = false;
+}
+
+void sessions_set_lost(KnownSession *k) {
+        sessions_uncount(k);
         k->lost = true;
 }
 
@@ -212,7 +217,7 @@ void sessions_drop(KnownSession *k) {
 
         HASH_DELETE(hh, s->by_id, k);
         drop_index(k);
-        if (!k->lost)
+        if (k->counted)
                 count_owner(s, k->owner, -1);
         leave_worker(k);
         free(k->key);
@@ -248,6 +253,7 @@ static int add(Sessions *s, const char *id, const char *owner, const char *key, 
                 return -ENOMEM;
         }
         count_owner(s, k->owner, 1);
+        k->counted = true;
         if (k->key && add_index(k) < 0) {
                 sessions_drop(k);
                 return -ENOMEM;
@@ -278,8 +284,9 @@ int sessions_put(Sessions *s, const char *id, Worker *worker, const char *owner,
         join_worker(k, worker);
         k->expires = expires;
         k->seen = true;
-        if (k->lost)
+        if (!k->counted)
                 count_owner(s, k->owner, 1);
+        k->counted = true;
         k->lost = false;
         if (ret)
                 *ret = k;

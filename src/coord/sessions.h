@@ -22,6 +22,7 @@ typedef struct KnownSession {
         usec_t created;     /* wall clock of its worker */
         usec_t expires;     /* wall clock */
         bool lost;          /* it was given up: its id answers that it has ended */
+        bool counted;       /* among those of its owner */
         bool seen;          /* on the worker's list that is being read */
         struct KeyIndex *by_key; /* owned with the others of this key, or NULL */
         LIST_ENTRY(KnownSession) of_key;
@@ -51,6 +52,8 @@ void sessions_set_lost(KnownSession *k);
 /* How many live sessions an owner has, as far as it is known here, with those that are being made. */
 unsigned sessions_count(const Sessions *s, const char *owner);
 void sessions_reserve(Sessions *s, const char *owner, bool reserved);
+/* It counts no more, until its worker says again that it has it. */
+void sessions_uncount(KnownSession *k);
 size_t sessions_total(const Sessions *s);
 
 /* Drops what has expired; to be called now and then. */

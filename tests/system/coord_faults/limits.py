@@ -226,3 +226,32 @@ def ended_unheard(lab):
     for c in a, b:
         check(c.request("POST", "/v1/sessions", None, by("one")).status == 201, "a place is not free again")
     check(a.request("POST", "/v1/sessions", None, by("one")).status == 429, "one too many")
+
+
+@case("sessions of a key: those of a worker that was given up do not count, and count again when it is back")
+def given_up(lab):
+    redis = Redis(lab).start()
+    for store in "", redis.settings:
+        workers = [lab.worker(f"{'r' if store else 'm'}{i}") for i in range(2)]
+        a = lab.coordinator(workers, "[Coordinator]\nGiveUp=2s\nHealthInterval=500ms\n[Auth]\n" + keys("one") +
+                            "MaxSessionsPerKey=4\n" + store)
+        until(5, lambda: connected(a), "all is there")
+        for _ in range(4):
+            check(a.request("POST", "/v1/sessions", None, by("one")).status == 201, "a session")
+        former = max(workers, key=lambda w: len(w.sessions))
+        n = len(former.sessions)
+        check(a.request("POST", "/v1/sessions", None, by("one")).status == 429, "more than allowed")
+        former.stop()
+        until(5, lambda: a.status_of(former.name) == "down", "it is down")
+        for _ in range(n):
+            until(5, lambda: a.request("POST", "/v1/sessions", None, by("one")).status == 201, "what is lost counts")
+        check(a.request("POST", "/v1/sessions", None, by("one")).status == 429, "more than allowed on the one that is left")
+        if store:
+            check(redis.cli("ZCARD", "owner:one") == "4", "places")
+        former.start()
+        until(5, lambda: a.status_of(former.name) == "healthy", "it is back")
+        until(5, lambda: not store or redis.cli("ZCARD", "owner:one") == str(4 + n), "what is back counts")
+        gone = [s for w in workers for s in w.sessions][:n]
+        for session in gone:
+            check(a.request("DELETE", f"/v1/sessions/{session}", headers=by("one")).status == 204, "no delete")
+        check(a.request("POST", "/v1/sessions", None, by("one")).status == 429, "what is back does not count")
