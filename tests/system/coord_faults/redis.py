@@ -232,7 +232,7 @@ def record_later(lab):
     try:
         (session, other), seconds = timed(lambda: [a.create() for _ in range(2)])
         check(seconds < 5, f"it waits for the record: {seconds:.1f} s")
-        check(a.health()["status"] == "healthy", "it has given Redis up")
+        check("store_error" not in a.health(), "it has given Redis up")
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             found = pool.submit(b.request, "POST", f"/v1/sessions/{session}/exec", {"command": "x"})
             time.sleep(0.2)
