@@ -134,7 +134,7 @@ static size_t incomplete_tail(const char *data, size_t length) {
 
 /* Makes what is in the file known, but for the beginning of a character whose rest has not come. */
 static void index_new(OutputLog *l, OutputStream stream, bool all) {
-        uint64_t from = indexed(l, stream), size = file_size(l->data[stream]);
+        uint64_t from = indexed(l, stream), size = l->size[stream];
         char tail[4];
 
         if (!all && size > from) {
@@ -203,6 +203,8 @@ int output_open(OutputLog *l, int fds[static OUTPUT_FDS]) {
         OutputMeta *m = &new.shared->meta;
         m->id[sizeof m->id - 1] = m->command[sizeof m->command - 1] = '\0';
         new.max = new.shared->max;
+        for (size_t i = 0; i < ELEMENTSOF(new.size); i++)
+                new.size[i] = file_size(new.data[i]);
         *l = new;
         for (size_t i = 0; i < OUTPUT_FDS; i++)
                 fds[i] = -EBADF;
@@ -227,7 +229,7 @@ void output_clear(OutputLog *l) {
 }
 
 ssize_t output_fill(OutputLog *l, OutputStream stream, int fd, size_t limit) {
-        loff_t at = (loff_t) file_size(l->data[stream]);
+        loff_t at = (loff_t) l->size[stream];
         ssize_t n;
 
         do
@@ -235,16 +237,19 @@ ssize_t output_fill(OutputLog *l, OutputStream stream, int fd, size_t limit) {
         while (n < 0 && errno == EINTR);
         if (n < 0)
                 return -errno;
-        if (n > 0)
+        if (n > 0) {
+                l->size[stream] = (uint64_t) at;
                 index_new(l, stream, false);
+        }
         return n;
 }
 
 int output_add(OutputLog *l, OutputStream stream, const char *data, size_t length) {
-        ssize_t n = pwrite(l->data[stream], data, length, (off_t) file_size(l->data[stream]));
+        ssize_t n = pwrite(l->data[stream], data, length, (off_t) l->size[stream]);
 
         if (n < 0)
                 return -errno;
+        l->size[stream] += (uint64_t) n;
         index_new(l, stream, false);
         return (size_t) n == length ? 0 : -ENOSPC;
 }

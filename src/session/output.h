@@ -49,6 +49,7 @@ typedef struct OutputShared OutputShared;
 typedef struct OutputLog {
         uint64_t max;
         uint64_t wanted;      /* offset of the first byte that is not dropped even if there are more than @max */
+        uint64_t size[2];     /* of the files */
         int data[2];          /* owned */
         int index;            /* owned */
         OutputShared *shared; /* owned: the mapping of @index */
