@@ -10,7 +10,8 @@
 #include "session/port.h"
 
 #define ENDED_EXECS_MAX 32U
-#define LOG_BYTES_MAX (16 * MIB)
+#define LOG_BYTES_MAX (16 * MIB)         /* of output that is kept, beyond which commands that ended are forgotten */
+#define RUNNING_LOG_BYTES_MAX (64 * MIB) /* that may be kept of commands that run */
 
 const char *session_end_reason_text(SessionEndReason reason) {
         static const char *const texts[] = {
@@ -182,12 +183,24 @@ static void forget_old_execs(Session *s) {
         }
 }
 
+/* How much output of one more command may be kept, beside that of those that run. */
+static uint64_t log_room(const Session *s) {
+        const Exec *e;
+        uint64_t used = 0;
+
+        TAILQ_FOREACH(e, &s->execs, entry)
+        used += e->is_done ? 0 : e->log.max;
+        return used < RUNNING_LOG_BYTES_MAX ? RUNNING_LOG_BYTES_MAX - used : 0;
+}
+
 int session_exec(Session *s, ExecSpec *spec, bool follow, ExecDone *done, void *userdata, Exec **ret, Error *error) {
         bool keeps_log = follow || spec->background || spec->pty, anywhere = !spec->cwd;
 
         (void) session_resume(s);
         if (anywhere)
                 spec->cwd = s->cwd; /* borrowed */
+        if (keeps_log)
+                spec->output_max = MIN(spec->output_max, log_room(s));
 
         int r = s->ended ? -ENOTCONN
                          : exec_start(

@@ -321,6 +321,35 @@ static void test_a_reader_behind_loses_nothing_at_the_end(void **state) {
         assert_in_range(bytes_from(r.exec, output_first(&r.exec->log)), spec.output_max, 5 * spec.output_max);
 }
 
+/* Starts one that is followed; returns how much of its output is kept. */
+static uint64_t follow(Session *s, uint64_t output_max, Run *r) {
+        static const char text[] = "{\"argv\":[\"x\"]}";
+        _cleanup_exec_spec_ ExecSpec spec = { .output_max = output_max };
+
+        *r = (Run){ 0 };
+        assert_int_equal(exec_spec_read(&spec, text, strlen(text), NULL), 0);
+        assert_int_equal(session_exec(s, &spec, true, on_exec, r, &r->exec, NULL), 0);
+        return r->exec->log.max;
+}
+
+static void test_output_of_all_together_is_limited(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o;
+        Run r[8];
+        size_t n = 0;
+
+        make(f, &plain, &o);
+        for (; n < 4; n++)
+                assert_int_equal(follow(o.session, 16 * MIB, &r[n]), 16 * MIB);
+        for (; n < 6; n++)
+                assert_int_equal(follow(o.session, 16 * MIB, &r[n]), 64 * KIB);
+        fake_tell(init_of(f, o.session), &(InitEvent){ .type = INIT_EXITED, .exec = 2 });
+        RUN_UNTIL(f->event, r[1].n_done == 1);
+        assert_int_equal(follow(o.session, MIB, &r[n++]), MIB);
+        while (n > 0)
+                run_clear(&r[--n]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_a_command),
@@ -335,6 +364,7 @@ int main(void) {
                 TEST(test_a_command_after_the_end),
                 TEST(test_dropping_a_command_does_not_end_it),
                 TEST(test_a_reader_behind_loses_nothing_at_the_end),
+                TEST(test_output_of_all_together_is_limited),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }
