@@ -55,7 +55,7 @@ int env_parse(const char *name, const json_t *value, void *ret, Error *error) {
                 return error_set_field(
                         error, ERROR_MALFORMED, name, NULL, "\"%s\" has to be an object of strings.", name);
         if (json_object_size(value) > ENV_COUNT_MAX)
-                return refuse(error, name, "512 variables", "too many variables");
+                return refuse(error, name, "512 variables", "more than 512 variables");
         json_object_foreach((json_t *) value, member, text) {
                 char field[64];
                 (void) snprintf(field, sizeof field, "%s.%.50s", name, member);
@@ -67,11 +67,11 @@ int env_parse(const char *name, const json_t *value, void *ret, Error *error) {
                                 "a variable's name consists of letters, digits and underscores and starts with no "
                                 "digit");
                 if (json_string_length(text) > ENV_VALUE_MAX)
-                        return refuse(error, field, "32 KiB", "the value is too long");
+                        return refuse(error, field, "32 KiB", "the value is longer than 32 KiB");
                 bytes += strlen(member) + json_string_length(text) + 2;
         }
         if (bytes > ENV_BYTES_MAX)
-                return refuse(error, name, "64 KiB", "too much in all");
+                return refuse(error, name, "64 KiB", "more than 64 KiB in all");
         keep(ret, value);
         return 0;
 }
@@ -84,7 +84,7 @@ int metadata_parse(const char *name, const json_t *value, void *ret, Error *erro
                 return error_set_field(
                         error, ERROR_MALFORMED, name, NULL, "\"%s\" has to be an object of strings.", name);
         if (json_object_size(value) > METADATA_COUNT_MAX)
-                return refuse(error, name, "64 entries", "too many entries");
+                return refuse(error, name, "64 entries", "more than 64 entries");
         json_object_foreach((json_t *) value, member, text) {
                 char field[64];
                 (void) snprintf(field, sizeof field, "%s.%.50s", name, member);
@@ -95,7 +95,7 @@ int metadata_parse(const char *name, const json_t *value, void *ret, Error *erro
                         return refuse(error, field, "64 characters",
                                 "a name consists of letters, digits, dots, slashes, dashes and underscores");
                 if (json_string_length(text) > METADATA_VALUE_MAX)
-                        return refuse(error, field, "1 KiB", "the value is too long");
+                        return refuse(error, field, "1 KiB", "the value is longer than 1 KiB");
         }
         keep(ret, value);
         return 0;
@@ -121,7 +121,7 @@ int create_check_timeout(usec_t timeout, usec_t max, Error *error) {
         if (timeout >= USEC_PER_SEC && timeout <= max)
                 return 0;
         (void) snprintf(limit, sizeof limit, "1 to %llu seconds", (unsigned long long) (max / USEC_PER_SEC));
-        return refuse(error, "timeout", limit, "out of range");
+        return error_set_field(error, ERROR_INVALID_VALUE, "timeout", limit, "\"timeout\" is out of range: %s.", limit);
 }
 
 int create_parse_timeout(const char *name, const json_t *value, void *ret, Error *error) {
@@ -154,7 +154,7 @@ int create_spec_parse(CreateSpec *c, const json_t *object, usec_t timeout_max, E
         if (r < 0)
                 return r;
         if (c->wait > WAIT_MAX)
-                return refuse(error, "wait", "300 seconds", "out of range");
+                return refuse(error, "wait", "300 seconds", "more than 300 seconds");
         return c->timeout ? create_check_timeout(c->timeout, timeout_max, error) : 0;
 }
 

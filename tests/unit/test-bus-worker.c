@@ -81,7 +81,7 @@ static void an_option_out_of_range_is_named_as_it_was_given(void **state) {
         (void) state;
         open_as_root(&f);
         expect_create_error(&f, "s", "MemoryLimit", "1k", "InvalidArgument", "\"MemoryLimit\" is out of range");
-        expect_create_error(&f, "s", "Timeout", "9999h", "InvalidArgument", "\"Timeout\"");
+        expect_create_error(&f, "s", "Timeout", "9999h", "InvalidArgument", "\"Timeout\" is out of range: 1 to ");
         expect_create_error(&f, "s", "Image", "nothing", "InvalidArgument", "nothing");
 }
 

@@ -91,6 +91,8 @@ static void test_timeout_is_bounded(void **state) {
                 /* whatever is wrong with it, a limit that holds is told */
                 assert_true(create(&c, text, &error) < 0);
                 assert_string_equal(error.limit, bad[i][0] == '-' ? "0" : "1 to 3600 seconds");
+                assert_string_equal(error.detail, bad[i][0] == '-' ? "\"timeout\" cannot be negative."
+                                                                   : "\"timeout\" is out of range: 1 to 3600 seconds.");
         }
 }
 
