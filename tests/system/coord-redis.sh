@@ -37,6 +37,8 @@ expect healthy "$(status)"
 
 step "sessions are in Redis, as the guide shows them"
 id=$(curl -sS -X POST http://127.0.0.1:8000/create_session | jq -r .session_id)
+# the answer does not wait for it
+until_true 5 eval '[ "$(redis EXISTS "session:$id")" = 1 ]' || fail "there is no record"
 expect "session:$id" "$(redis KEYS 'session:*')" "KEYS"
 expect "$id" "$(redis GET "session:$id" | jq -r .session_id)" "GET"
 ttl=$(redis TTL "session:$id")
