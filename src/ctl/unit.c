@@ -99,19 +99,32 @@ static int each_listen(const char *path, int (*f)(const char *value, void *userd
         return 0;
 }
 
-/* 1 if the value is a TCP address with that port: ADDRESS:PORT or PORT alone. */
-static int has_port(const char *value, void *userdata) {
-        const char *colon = strrchr(value, ':');
-        uint64_t port;
+/* All addresses of the machine, in one of the ways to say so; @length: of the address. */
+static bool is_any(const char *address, size_t length) {
+        static const char *const any[] = { "", "0.0.0.0", "[::]" };
+
+        for (size_t i = 0; i < ELEMENTSOF(any); i++)
+                if (strlen(any[i]) == length && strncmp(any[i], address, length) == 0)
+                        return true;
+        return false;
+}
+
+/* 1 if the value is a TCP address, ADDRESS:PORT or PORT alone, that is taken by whoever has @userdata. */
+static int meets(const char *value, void *userdata) {
+        const char *listen = userdata, *colon = strrchr(value, ':'), *own_colon = strrchr(listen, ':');
+        size_t length = colon ? (size_t) (colon - value) : 0, own_length = (size_t) (own_colon - listen);
+        uint64_t port, own;
 
         if (*value == '/' || *value == '@')
                 return 0;
-        if (parse_unsigned(colon ? colon + 1 : value, &port) < 0)
+        if (parse_unsigned(colon ? colon + 1 : value, &port) < 0 || parse_unsigned(own_colon + 1, &own) < 0 ||
+                port != own)
                 return 0;
-        return port == *(const unsigned *) userdata;
+        return is_any(value, length) || is_any(listen, own_length) ||
+               (length == own_length && strncmp(value, listen, length) == 0);
 }
 
-int unit_find_port(const char *root, unsigned port, const char *except, char **ret_name) {
+int unit_find_listen(const char *root, const char *listen, const char *except, char **ret_name) {
         static const char *const folders[] = { "/etc", "/run", "/usr/local/lib", "/usr/lib" };
         int found = 0;
 
@@ -128,7 +141,7 @@ int unit_find_port(const char *root, unsigned port, const char *except, char **r
                         _cleanup_free_ char *name = xasprintf("%.*s", (int) strcspn(at, "."), at);
 
                         /* a drop-in that cannot be read is none that could be asked about */
-                        if (strcmp(name, except) == 0 || each_listen(g.gl_pathv[k], has_port, &port) != 1)
+                        if (strcmp(name, except) == 0 || each_listen(g.gl_pathv[k], meets, (char *) listen) != 1)
                                 continue;
                         *ret_name = take_ptr(name);
                         found = 1;

@@ -19,9 +19,9 @@ int listen_parse(const char *text, unsigned *ret_port);
 /* Can a socket listen on that address now? 0 or -errno (-EADDRINUSE, -EADDRNOTAVAIL ...). */
 int listen_probe(const char *text);
 
-/* Which worker's drop-in, other than @except's, has a TCP socket on @port? 1 with its name (new string), 0 for none,
- * or -errno. */
-int unit_find_port(const char *root, unsigned port, const char *except, char **ret_name);
+/* Which worker's drop-in, other than @except's, has a TCP socket that leaves no room for one at @listen, which
+ * listen_parse() takes? 1 with its name (new string), 0 for none, or -errno. */
+int unit_find_listen(const char *root, const char *listen, const char *except, char **ret_name);
 
 /* The address in the drop-in that worker add wrote for @name: new string. 0, -ENOENT when there is none. */
 int unit_read_listen(const char *root, const char *name, char **ret);

@@ -84,7 +84,7 @@ static int check_listen(const char *name, const char *listen) {
                         safe);
                 return -EINVAL;
         }
-        r = unit_find_port("", port, name, &other);
+        r = unit_find_listen("", listen, name, &other);
         if (r < 0) {
                 print_error("Cannot look at the other workers: %s", strerror(-r));
                 return r;

@@ -63,6 +63,8 @@ check "add" sandboxctl worker add w2 --listen 127.0.0.1:5001
 check "add once more changes nothing" sandboxctl worker add w2 --listen 127.0.0.1:5001
 check "add with another address" refused 'already' sandboxctl worker add w2 --listen 127.0.0.1:5002
 check "its port is taken" refused 'belongs to worker w2' sandboxctl worker add w3 --listen 127.0.0.1:5001
+check "its port is free at another address" sandboxctl worker add w3 --listen 127.0.0.2:5001
+check "and leaves with its worker" sandboxctl worker remove w3 --purge
 check "it runs code over TCP" sh -c '[ "$(sandboxctl --url http://127.0.0.1:5001 run -- whoami)" = sandboxuser ]'
 check "it starts with the machine" systemctl is-enabled -q sandboxd@w2.socket sandboxd@w2.service
 check "list" [ "$(state_of w2)" = healthy ]

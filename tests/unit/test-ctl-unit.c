@@ -102,15 +102,19 @@ static void a_port_of_another_worker_is_found(void **state) {
         put("/etc/systemd/system/sandboxd@w2.socket.d/a.conf",
                 "# ListenStream=7000\n[Socket]\n ListenStream = 0.0.0.0:6000 "
                 "\nListenStream=/run/x:5001\nListenStream=6001");
-        assert_int_equal(unit_find_port(root, 5000, "w9", &name), 1);
+        assert_int_equal(unit_find_listen(root, "127.0.0.1:5000", "w9", &name), 1);
         assert_string_equal(name, "worker1");
-        assert_int_equal(unit_find_port(root, 6001, "w9", &other), 1);
+        assert_int_equal(unit_find_listen(root, "127.0.0.1:6001", "w9", &other), 1); /* it has all addresses */
         assert_string_equal(other, "w2");
-        assert_int_equal(unit_find_port(root, 5000, "worker1", &name), 0);
-        assert_int_equal(unit_find_port(root, 5001, "w9", &name), 0);
-        assert_int_equal(unit_find_port(root, 7000, "w9", &name), 0);
+        assert_int_equal(unit_find_listen(root, "127.0.0.1:5000", "worker1", &name), 0);
+        assert_int_equal(unit_find_listen(root, "127.0.0.1:5001", "w9", &name), 0);
+        assert_int_equal(unit_find_listen(root, "127.0.0.1:7000", "w9", &name), 0);
+        assert_int_equal(unit_find_listen(root, "10.0.0.1:5000", "w9", &name), 0);
+        free(name);
         free(other);
-        assert_int_equal(unit_find_port(root, 6000, "w9", &other), 1);
+        name = other = NULL;
+        assert_int_equal(unit_find_listen(root, "0.0.0.0:5000", "w9", &name), 1);
+        assert_int_equal(unit_find_listen(root, "10.0.0.1:6000", "w9", &other), 1);
 }
 
 static void programs_give_their_status(void **state) {
