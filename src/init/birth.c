@@ -223,8 +223,11 @@ int birth_limit_all(void) {
         return r;
 }
 
+/* Behind a control group the limit of processes is one looser than the group's, which refuses first: it alone counts
+ * what it refused, so that the command is told why. */
 int birth_limit(const Limits *l, uint32_t flags) {
-        int r = limit(RLIMIT_NPROC, (uint64_t) l->pids + 1, (uint64_t) l->pids + 1);
+        uint64_t processes = (uint64_t) l->pids + (flags & ZYGOTE_NO_CGROUP ? 1 : 2);
+        int r = limit(RLIMIT_NPROC, processes, processes);
 
         if (r == 0)
                 r = limit(RLIMIT_FSIZE, l->disk, l->disk);

@@ -131,8 +131,18 @@ ends_once_without_memory() {
     [ "$(grep -c '^event: exit' "$top/events")" = 1 ] && grep -A3 '^event: exit' "$top/events" | grep -q '"reason":"oom"' &&
         grep -q begun "$top/events" && { sandboxctl kill "$id" || true; }
 }
+# Who asks for more processes than there may be is told that this was it.
+ends_without_processes() {
+    local id reason
+    id=$(sandboxctl create --pids 16) || return
+    reason=$(curl -s --max-time 120 "http://127.0.0.1:5000/v1/sessions/$id/exec" \
+        -d '{"command":"for i in $(seq 40); do sleep 30 & done; wait"}' | jq -r .reason)
+    sandboxctl kill "$id" || return
+    [ "$reason" = pids ] || { echo "$reason"; return 1; }
+}
 if [ "${LAB_MODE-}" = vm ]; then
     check "one end, when memory runs out" ends_once_without_memory
+    check "the reason, when processes run out" ends_without_processes
     check "swap" sh -c 'dd if=/dev/zero of=/swap bs=1M count=192 && chmod 600 /swap && mkswap /swap && swapon /swap'
     check "a pause gives memory back" gives_back
     cat "$top/paused"
