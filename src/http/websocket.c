@@ -164,9 +164,8 @@ static int on_ready(sd_event_source *source, int fd, uint32_t revents, void *use
         w->taken = 0;
         if (revents & (EPOLLIN | EPOLLHUP | EPOLLERR) || has_extra(w))
                 r = wslay_event_recv(w->context);
-        if (r == 0)
-                r = wslay_event_send(w->context);
-        if (r != 0) {
+        int sent = wslay_event_send(w->context); /* to whoever broke the protocol too, what the library says of it */
+        if (r != 0 || sent != 0) {
                 end_soon(w);
                 return 0;
         }

@@ -82,12 +82,34 @@ static void test_who_does_not_read_is_not_read_from(void **state) {
         leave(f, c);
 }
 
+static void test_who_breaks_the_protocol_is_told_goodbye(void **state) {
+        static const struct {
+                const char *bytes;
+                size_t length;
+        } frames[] = {
+                { "\x82\xff\x80\0\0\0\0\0\0\0\0\0\0\0", 14 }, /* of 2^63 bytes */
+                { "\x89\xfe\0\x7e\0\0\0\0", 8 }, /* a long ping */
+                { "\x09\x80\0\0\0\0", 6 }, /* a ping in parts */
+        };
+        Fixture *f = *state;
+
+        for (size_t i = 0; i < ELEMENTSOF(frames); i++) {
+                Client *c = &f->clients[i];
+                accept_one(f, c);
+                send_bytes(c, frames[i].bytes, frames[i].length);
+                RUN_UNTIL(f->event, (take(c), c->used >= 2));
+                assert_int_equal((unsigned char) c->text[0], 0x88);
+                RUN_UNTIL(f->event, f->routes.n_sockets == 0);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_a_message_comes_back),
                 TEST(test_a_message_that_comes_with_the_head),
                 TEST(test_one_that_never_opens),
                 TEST(test_who_does_not_read_is_not_read_from),
+                TEST(test_who_breaks_the_protocol_is_told_goodbye),
         };
 
         return cmocka_run_group_tests(tests, NULL, NULL);
