@@ -124,7 +124,7 @@ static int sync_pending(Spawner *s, const Slot *slot) {
 /* Goes on with telling a new worker what there is, and with what came up meanwhile, as far as it reads. */
 void link_flush(Spawner *s) {
         struct epoll_event e = { .events = EPOLLIN, .data.u64 = (uint64_t) SOURCE_WORKER << 32 };
-        SpawnMessage synced = { .type = SPAWN_SYNCED, .cookie = s->held->last_cookie };
+        SpawnMessage synced = { .type = SPAWN_SYNCED, .cookie = s->sync_cookie };
 
         for (; s->syncing && s->sync_slot < s->table.counters->n_used; s->sync_slot++) {
                 const Slot *slot = &s->table.slots[s->sync_slot];
@@ -167,6 +167,7 @@ static void worker_welcome(Spawner *s) {
                 return;
         s->syncing = true;
         s->sync_slot = s->sync_kept = 0;
+        s->sync_cookie = s->held->last_cookie; /* what comes while this is told is told by itself */
         link_flush(s);
 }
 

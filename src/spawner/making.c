@@ -174,8 +174,7 @@ static bool is_begun(const Spawner *s, uint64_t cookie) {
         return false;
 }
 
-void making_create(Spawner *s, const SpawnMessage *m) {
-        s->held->last_cookie = m->cookie;
+static void begin(Spawner *s, const SpawnMessage *m) {
         if (s->recovered && is_begun(s, m->cookie))
                 return;
         if (s->table.slots) {
@@ -192,6 +191,14 @@ void making_create(Spawner *s, const SpawnMessage *m) {
         }
         s->n_making++;
         making_place(s, slot);
+}
+
+void making_create(Spawner *s, const SpawnMessage *m) {
+        begin(s, m);
+        /* not before: what is known to have come and lies nowhere is lost, the worker is told, though it is served again
+         * when this process is killed meanwhile */
+        __atomic_signal_fence(__ATOMIC_SEQ_CST);
+        s->held->last_cookie = m->cookie;
 }
 
 /* Network namespaces take longest to make: some are made ahead, while there is nothing else to do. */

@@ -33,6 +33,7 @@ typedef struct Spawner {
         bool syncing; /* tells the worker about the slots, one after another as it reads */
         bool repeating; /* to one that knows most of it, after this process followed one that was killed */
         uint32_t sync_slot, sync_kept;
+        uint64_t sync_cookie; /* the last that the worker had asked for when that began */
         Outgoing *outgoing, **outgoing_tail;
         unsigned n_outgoing;
 
