@@ -206,6 +206,7 @@ class Load(threading.Thread):
         self.stopping = False
         self.good = self.refused = self.broken = 0
         self.improper = []
+        self.refusals = []
 
     def ask(self, method, path, body=None, raw=False):
         try:
@@ -220,6 +221,7 @@ class Load(threading.Thread):
             self.good += 1
         elif "problem+json" in (headers.get("Content-Type") or ""):
             self.refused += 1
+            self.refusals.append((method, path, body, status, answer))
         else:
             self.improper.append((method, path, status, answer))
         return status, answer
@@ -348,7 +350,8 @@ def working_process_of_the_spawner():
     for l in loads:
         l.stopping = True
     good, refused, broken = joined(loads)
-    expect(refused == 0 and broken == 0, f"{refused} refused, {broken} broken of {good}")
+    expect(refused == 0 and broken == 0,
+           f"{refused} refused, {broken} broken of {good}: {[r for l in loads for r in l.refusals][:3]}")
     main.clean()
     main.settle(base)
     print(f"  {good} requests")
