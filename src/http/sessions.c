@@ -17,6 +17,16 @@ typedef struct PendingCreate {
         Creation *creation;
 } PendingCreate;
 
+static void answer_session(HttpRequest *r, unsigned status, const HttpApi *api, const Session *s, bool attached) {
+        char *text = session_describe_text(s, api->worker_id, attached);
+        Error error = { 0 };
+
+        if (text)
+                http_answer_text(r, status, "application/json", text);
+        else
+                http_answer_error(r, &error, -ENOMEM);
+}
+
 static void answer_created(HttpRequest *r, HttpApi *api, const Session *s, bool attached) {
         char location[sizeof "/v1/sessions/" + UUID_TEXT_MAX];
 
@@ -25,7 +35,7 @@ static void answer_created(HttpRequest *r, HttpApi *api, const Session *s, bool 
         http_fleet_add_load(r, api);
         (void) snprintf(location, sizeof location, "/v1/sessions/%s", s->id);
         http_request_set_header(r, "Location", location);
-        http_answer_json(r, attached ? 200 : 201, session_describe(s, api->worker_id, attached));
+        answer_session(r, attached ? 200 : 201, api, s, attached);
 }
 
 static void on_created(Creation *c, Session *s, bool attached, Error *error, void *userdata) {
@@ -139,34 +149,51 @@ static bool list_matches(const ListQuery *q, const Session *s) {
         return true;
 }
 
+/* Writes the page that @q asks for. Returns 0 or -ENOMEM. */
+static int write_list(FILE *out, const ListQuery *q, const HttpRequest *r, const HttpApi *api) {
+        Session *s = session_next(api->sessions, q->after, http_request_owner(r));
+        uint64_t last = q->after, n = 0;
+
+        (void) fputs("{\"sessions\":[", out);
+        for (; s; s = session_after(s, http_request_owner(r))) {
+                if (!list_matches(q, s))
+                        continue;
+                if (n == q->limit) {
+                        (void) fprintf(out, "],\"next\":\"%llu\"}", (unsigned long long) last);
+                        return 0;
+                }
+                _cleanup_free_ char *text = session_describe_text(s, api->worker_id, false);
+                if (!text)
+                        return -ENOMEM;
+                (void) fprintf(out, "%s%s", n > 0 ? "," : "", text);
+                last = s->sequence;
+                n++;
+        }
+        (void) fputs("]}", out);
+        return 0;
+}
+
 void http_session_list(HttpRequest *r, void *userdata) {
-        HttpApi *api = userdata;
         Error error = { 0 };
         ListQuery q = { .error = &error, .limit = LIST_DEFAULT };
-        _cleanup_json_ json_t *list = json_array();
-        char next[24] = "";
-        uint64_t n = 0;
+        char *text = NULL;
+        size_t length;
 
         int k = http_request_each_argument(r, list_argument, &q);
         if (k < 0) {
                 http_answer_error(r, &error, k);
                 return;
         }
-        Session *s = session_next(api->sessions, q.after, http_request_owner(r));
-        uint64_t last = q.after;
-        for (; s; s = session_after(s, http_request_owner(r))) {
-                if (!list_matches(&q, s))
-                        continue;
-                if (n == q.limit) {
-                        (void) snprintf(next, sizeof next, "%llu", (unsigned long long) last);
-                        break;
-                }
-                (void) json_array_append_new(list, session_describe(s, api->worker_id, false));
-                last = s->sequence;
-                n++;
+        FILE *out = open_memstream(&text, &length);
+        k = out ? write_list(out, &q, r, userdata) : -ENOMEM;
+        if (out && fclose(out) != 0)
+                k = -ENOMEM;
+        if (k == 0)
+                http_answer_text(r, 200, "application/json", text);
+        else {
+                free(text);
+                http_answer_error(r, &error, k);
         }
-        http_answer_json(r, 200,
-                next[0] ? json_pack("{sO ss}", "sessions", list, "next", next) : json_pack("{sO}", "sessions", list));
 }
 
 /* --- one --- */
@@ -204,7 +231,7 @@ void http_session_patch(HttpRequest *r, void *userdata) {
         }
         if (spec.metadata)
                 session_set_metadata(s, spec.metadata);
-        http_answer_json(r, 200, session_describe(s, api->worker_id, false));
+        answer_session(r, 200, api, s, false);
 }
 
 /* --- delete --- */
@@ -289,7 +316,7 @@ void http_session_pause(HttpRequest *r, void *userdata) {
         if (k < 0)
                 http_answer_error(r, &error, k);
         else
-                http_answer_json(r, 200, session_describe(s, api->worker_id, false));
+                answer_session(r, 200, api, s, false);
 }
 
 void http_session_resume(HttpRequest *r, void *userdata) {
@@ -311,5 +338,5 @@ void http_session_resume(HttpRequest *r, void *userdata) {
                 return;
         }
         (void) session_resume(s);
-        http_answer_json(r, 200, session_describe(s, api->worker_id, false));
+        answer_session(r, 200, api, s, false);
 }

@@ -314,60 +314,6 @@ void session_end_waiter_cancel(SessionEndWaiter *w) {
         w->entry.le_prev = NULL;
 }
 
-static json_t *describe_limits(const Limits *l) {
-        return json_pack("{sI sI sI sI}", "memory_limit", (json_int_t) l->memory, "cpu_quota",
-                (json_int_t) l->cpu_quota, "pids_limit", (json_int_t) l->pids, "disk_limit", (json_int_t) l->disk);
-}
-
-/* Whole numbers as such: they are what most have, and much faster to write. */
-static json_t *describe_seconds(usec_t t) {
-        if (t % USEC_PER_SEC == 0)
-                return json_integer((json_int_t) (t / USEC_PER_SEC));
-        return json_real((double) t / (double) USEC_PER_SEC);
-}
-
-const char *session_state_text(const Session *s) {
-        return s->ended ? "ended" : s->paused ? "paused" : "running";
-}
-
-usec_t session_expires(const Session *s) {
-        usec_t now = clock_monotonic();
-
-        if (s->left > 0) /* if it went on now */
-                return clock_realtime() + s->left;
-        return clock_realtime() + (s->deadline > now ? s->deadline - now : 0);
-}
-
-json_t *session_describe(const Session *s, const char *worker_id, bool attached) {
-        _cleanup_json_ json_t *j = json_object();
-        char created[TIMESTAMP_MAX], expires[TIMESTAMP_MAX];
-        int r = 0;
-
-        if (!j)
-                return NULL;
-        (void) format_timestamp(s->created, created);
-        (void) format_timestamp(session_expires(s), expires);
-
-        r |= json_object_set_new_nocheck(j, "session_id", json_string_nocheck(s->id));
-        r |= json_object_set_new_nocheck(j, "worker_id", json_string_nocheck(worker_id));
-        r |= json_object_set_new_nocheck(j, "state", json_string_nocheck(session_state_text(s)));
-        r |= json_object_set_new_nocheck(j, "image", json_string_nocheck(s->image));
-        r |= json_object_set_new_nocheck(j, "user", json_string_nocheck(SANDBOX_USER));
-        r |= json_object_set_new_nocheck(j, "created_at", json_string_nocheck(created));
-        r |= json_object_set_new_nocheck(j, "expires_at", json_string_nocheck(expires));
-        r |= json_object_set_new_nocheck(j, "timeout", describe_seconds(s->timeout));
-        if (s->key)
-                r |= json_object_set_new_nocheck(j, "key", json_string_nocheck(s->key));
-        if (s->owner)
-                r |= json_object_set_new_nocheck(j, "owner", json_string(s->owner));
-        r |= json_object_set_new_nocheck(j, "metadata", s->metadata ? json_incref(s->metadata) : json_object());
-        r |= json_object_set_new_nocheck(j, "network", json_string_nocheck("none"));
-        r |= json_object_set_new_nocheck(j, "limits", describe_limits(&s->limits));
-        r |= json_object_set_new_nocheck(j, "attached", json_boolean(attached));
-        r |= json_object_set_new_nocheck(j, "from_pool", json_boolean(s->from_pool));
-        return r == 0 ? take_ptr(j) : NULL;
-}
-
 json_t *session_usage(const Session *s) {
         _cleanup_json_ json_t *j = json_object();
         BackendUsage u;

@@ -112,7 +112,9 @@ const char *session_state_text(const Session *s);
 /* When it ends by itself: wall clock. */
 usec_t session_expires(const Session *s);
 
-/* The public description. @worker_id: of this worker. Returns a new object, NULL when out of memory. */
+/* describe.c: the public description, as JSON. @worker_id: of this worker. Returns a new string or object, NULL when out
+ * of memory. */
+char *session_describe_text(const Session *s, const char *worker_id, bool attached);
 json_t *session_describe(const Session *s, const char *worker_id, bool attached);
 
 /* Its current use {"memory","cpu_usec","pids","disk"} without what is not counted here, or NULL when nothing is. */

@@ -248,6 +248,25 @@ static void test_description(void **state) {
         assert_null(json_object_get(j, "env")); /* may hold secrets */
 }
 
+/* Written by hand, and byte by byte what the library writes. */
+static void test_description_as_text(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o;
+
+        make(f, &(Request){ .key = "k", .timeout = 1500 * USEC_PER_MSEC }, &o);
+        free(o.session->owner);
+        o.session->owner = strdup("a \"quoted\" \x01 own\xc3\xa9r\\");
+        assert_non_null(o.session->owner);
+        session_set_metadata(o.session, json_pack("{ss s[if]}", "a", "\"\n/", "b", 1, 0.1));
+        _cleanup_free_ char *text = session_describe_text(o.session, "worker1", true);
+        _cleanup_json_ json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(j);
+        _cleanup_free_ char *again = json_dumps(j, JSON_COMPACT | JSON_REAL_PRECISION(15));
+        assert_string_equal(again, text);
+        assert_string_equal(json_string_value(json_object_get(j, "owner")), o.session->owner);
+        assert_true(json_is_true(json_object_get(j, "attached")));
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 TEST(test_deadline),
@@ -264,6 +283,7 @@ int main(void) {
                 TEST(test_owners_see_their_own),
                 TEST(test_the_end_is_told_when_nothing_runs),
                 TEST(test_description),
+                TEST(test_description_as_text),
         };
         return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: LGPL-2.1-or-later */
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "session/session.h"
+#include "spec/json.h"
+
+/* The public description of a session is half of what a session from the pool costs, when the library builds and writes
+ * it: so it is written by hand. */
+
+#define FIXED_MAX 1024U /* bytes of all that has no length of its own */
+
+const char *session_state_text(const Session *s) {
+        return s->ended ? "ended" : s->paused ? "paused" : "running";
+}
+
+usec_t session_expires(const Session *s) {
+        usec_t now = clock_monotonic();
+
+        if (s->left > 0) /* if it went on now */
+                return clock_realtime() + s->left;
+        return clock_realtime() + (s->deadline > now ? s->deadline - now : 0);
+}
+
+/* Each begins with a comma, and returns the end. */
+static char *put(char *p, const char *name, const char *value) {
+        p = stpcpy(stpcpy(stpcpy(p, ",\""), name), "\":");
+        return stpcpy(p, value);
+}
+
+static char *put_text(char *p, const char *name, const char *value) {
+        p = put(p, name, "\"");
+        return stpcpy(json_escape(value, strlen(value), p), "\"");
+}
+
+static char *put_number(char *p, const char *name, uint64_t value) {
+        p = put(p, name, "");
+        return p + sprintf(p, "%" PRIu64, value);
+}
+
+static char *put_seconds(char *p, const char *name, usec_t t) {
+        if (t % USEC_PER_SEC == 0)
+                return put_number(p, name, t / USEC_PER_SEC);
+        p = put(p, name, "");
+        return p + sprintf(p, "%.15g", (double) t / (double) USEC_PER_SEC);
+}
+
+static char *put_limits(char *p, const Limits *l) {
+        char *begin = p = put(p, "limits", "");
+
+        p = put_number(p, "memory_limit", l->memory);
+        p = put_number(p, "cpu_quota", l->cpu_quota);
+        p = put_number(p, "pids_limit", l->pids);
+        p = put_number(p, "disk_limit", l->disk);
+        *begin = '{';
+        return stpcpy(p, "}");
+}
+
+static size_t room(const char *text) {
+        return text ? JSON_ESCAPED_MAX(strlen(text)) : 0;
+}
+
+char *session_describe_text(const Session *s, const char *worker_id, bool attached) {
+        _cleanup_free_ char *metadata = NULL;
+        char time[TIMESTAMP_MAX], *text, *p;
+
+        if (s->metadata && json_object_size(s->metadata) > 0) {
+                metadata = json_dumps(s->metadata, JSON_COMPACT | JSON_REAL_PRECISION(15));
+                if (!metadata)
+                        return NULL;
+        }
+        text = p = malloc(FIXED_MAX + room(worker_id) + room(s->image) + room(s->key) + room(s->owner) +
+                          (metadata ? strlen(metadata) : 0));
+        if (!text)
+                return NULL;
+        p = put_text(p, "session_id", s->id);
+        p = put_text(p, "worker_id", worker_id);
+        p = put_text(p, "state", session_state_text(s));
+        p = put_text(p, "image", s->image);
+        p = put_text(p, "user", SANDBOX_USER);
+        p = put_text(p, "created_at", format_timestamp(s->created, time));
+        p = put_text(p, "expires_at", format_timestamp(session_expires(s), time));
+        p = put_seconds(p, "timeout", s->timeout);
+        if (s->key)
+                p = put_text(p, "key", s->key);
+        if (s->owner)
+                p = put_text(p, "owner", s->owner);
+        p = put(p, "metadata", metadata ? metadata : "{}");
+        p = put_text(p, "network", "none");
+        p = put_limits(p, &s->limits);
+        p = put(p, "attached", attached ? "true" : "false");
+        p = put(p, "from_pool", s->from_pool ? "true" : "false");
+        (void) stpcpy(p, "}");
+        *text = '{';
+        return text;
+}
+
+json_t *session_describe(const Session *s, const char *worker_id, bool attached) {
+        _cleanup_free_ char *text = session_describe_text(s, worker_id, attached);
+
+        return text ? json_loads(text, 0, NULL) : NULL;
+}
