@@ -257,7 +257,8 @@ static void test_description_as_text(void **state) {
         free(o.session->owner);
         o.session->owner = strdup("a \"quoted\" \x01 own\xc3\xa9r\\");
         assert_non_null(o.session->owner);
-        session_set_metadata(o.session, json_pack("{ss s[if]}", "a", "\"\n/", "b", 1, 0.1));
+        _cleanup_json_ json_t *metadata = json_pack("{ss s[if]}", "a", "\"\n/", "b", 1, 0.1);
+        session_set_metadata(o.session, metadata);
         _cleanup_free_ char *text = session_describe_text(o.session, "worker1", true);
         _cleanup_json_ json_t *j = json_loads(text, JSON_REJECT_DUPLICATES, NULL);
         assert_non_null(j);
