@@ -254,6 +254,13 @@ char *format_timestamp(usec_t realtime, char buf[static TIMESTAMP_MAX]) {
         return buf;
 }
 
+bool text_is_one_of(const char *text, size_t length, const char *const *words, size_t n) {
+        for (size_t i = 0; i < n; i++)
+                if (strlen(words[i]) == length && memcmp(words[i], text, length) == 0)
+                        return true;
+        return false;
+}
+
 bool id_is_valid(const char *text) {
         size_t length = 0;
 

@@ -24,6 +24,9 @@ int parse_cpu_quota(const char *text, uint32_t *ret);
 /* RFC 3339 in UTC with milliseconds. Returns @buf. */
 char *format_timestamp(usec_t realtime, char buf[static TIMESTAMP_MAX]);
 
+/* Are the @length bytes at @text one of the @n @words? */
+bool text_is_one_of(const char *text, size_t length, const char *const *words, size_t n);
+
 /* Is @text a session, exec or worker id: [a-z0-9-]+, at most 64 characters? (Public contract, HTTP.) */
 bool id_is_valid(const char *text);
 #define ID_MAX 64U

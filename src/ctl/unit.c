@@ -103,10 +103,7 @@ static int each_listen(const char *path, int (*f)(const char *value, void *userd
 static bool is_any(const char *address, size_t length) {
         static const char *const any[] = { "", "0.0.0.0", "[::]" };
 
-        for (size_t i = 0; i < ELEMENTSOF(any); i++)
-                if (strlen(any[i]) == length && strncmp(any[i], address, length) == 0)
-                        return true;
-        return false;
+        return text_is_one_of(address, length, any, ELEMENTSOF(any));
 }
 
 /* 1 if the value is a TCP address, ADDRESS:PORT or PORT alone, that is taken by whoever has @userdata. */

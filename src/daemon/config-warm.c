@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "daemon/config.h"
 
 /* [Sandbox] Warm=: words, each an interpreter, or IMAGE:INTERPRETER for that image. */
@@ -11,10 +12,7 @@
 static bool is_interpreter(const char *text, size_t length) {
         static const char *const names[] = { "python3", "bash", "node" };
 
-        for (size_t i = 0; i < ELEMENTSOF(names); i++)
-                if (strlen(names[i]) == length && memcmp(names[i], text, length) == 0)
-                        return true;
-        return false;
+        return text_is_one_of(text, length, names, ELEMENTSOF(names));
 }
 
 /* The last colon of a word is before the interpreter: names of images may have others. */

@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/text.h"
+
 /* A text without NUL in it, and none that is too long. */
 static bool is_text(const redisReply *r) {
         return r && (r->type == REDIS_REPLY_STRING || r->type == REDIS_REPLY_STATUS) && r->str &&
@@ -71,10 +73,8 @@ bool redis_answer_is_failure(const redisReply *r) {
 
         if (r->type != REDIS_REPLY_ERROR)
                 return false;
-        size_t n = strcspn(r->str, " ");
-        for (size_t i = 0; i < ELEMENTSOF(harmless); i++)
-                if (strlen(harmless[i]) == n && memcmp(r->str, harmless[i], n) == 0)
-                        /* what a script met is told as an error of the script */
-                        return strstr(r->str, "-OOM ") || strstr(r->str, "-READONLY ") || strstr(r->str, "-MISCONF ");
-        return true;
+        if (!text_is_one_of(r->str, strcspn(r->str, " "), harmless, ELEMENTSOF(harmless)))
+                return true;
+        /* what a script met is told as an error of the script */
+        return strstr(r->str, "-OOM ") || strstr(r->str, "-READONLY ") || strstr(r->str, "-MISCONF ");
 }
