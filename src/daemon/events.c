@@ -8,13 +8,17 @@
 
 #define FILL_PATIENCE_USEC (10 * USEC_PER_SEC)
 
+void manager_set_ready(Manager *m) {
+        m->ready = true;
+        log_set_starting(false);
+        (void) sd_notify(0, "READY=1");
+}
+
 static void become_ready(Manager *m) {
         if (m->ready)
                 return;
-        m->ready = true;
-        log_set_starting(false);
+        manager_set_ready(m);
         m->deadline_source = sd_event_source_disable_unref(m->deadline_source);
-        (void) sd_notify(0, "READY=1");
         log_event(LOG_INFO, &MESSAGE_WORKER_READY, NULL, "Worker %s is ready.", m->config->worker_id);
         if (m->options.standalone)
                 (void) fprintf(stderr, "ready\n");
@@ -90,7 +94,7 @@ static const char *pool_reason(PoolEvent event, const Sandbox *s) {
 
 void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata) {
         Manager *m = userdata;
-        const char *image = manager_pool_image(m, p);
+        const char *image = manager_pool_image(m, p), *of = image ? " of image " : "", *name = image ?: "";
         char ready[16], size[16];
 
         (void) snprintf(ready, sizeof ready, "%u", pool_n_ready(p));
@@ -102,22 +106,20 @@ void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata)
         switch (event) {
         case POOL_MEMBER_READY:
                 log_event(m->ready ? LOG_DEBUG : LOG_INFO, &MESSAGE_POOL_MEMBER_READY, about, "Sandbox %u/%u%s%s ready",
-                        pool_n_ready(p), pool_target(p), image ? " of image " : "", image ? image : "");
+                        pool_n_ready(p), pool_target(p), of, name);
                 break;
         case POOL_FILLED:
-                log_event(LOG_INFO, &MESSAGE_POOL_READY, about, "Pool%s%s initialized: %u sandboxes ready",
-                        image ? " of image " : "", image ? image : "", pool_n_ready(p));
+                log_event(LOG_INFO, &MESSAGE_POOL_READY, about, "Pool%s%s initialized: %u sandboxes ready", of, name,
+                        pool_n_ready(p));
                 if (p == m->pool)
                         become_ready(m);
                 break;
         case POOL_EMPTY:
-                log_event(LOG_INFO, &MESSAGE_POOL_EMPTY, about, "Pool%s%s empty, creating sandbox on demand",
-                        image ? " of image " : "", image ?: "");
+                log_event(LOG_INFO, &MESSAGE_POOL_EMPTY, about, "Pool%s%s empty, creating sandbox on demand", of, name);
                 break;
         case POOL_MEMBER_DIED:
                 log_event(LOG_WARNING, &MESSAGE_POOL_MEMBER_DIED, about,
-                        "A sandbox of the pool%s%s died while it waited; it is replaced.", image ? " of image " : "",
-                        image ?: "");
+                        "A sandbox of the pool%s%s died while it waited; it is replaced.", of, name);
                 break;
         case POOL_MEMBER_FAILED:
                 (void) log_errno(LOG_ERR, s->error, &MESSAGE_SANDBOX_FAILED, about,
@@ -131,8 +133,7 @@ void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata)
                         "No interpreter waits in the sandboxes of the pool ([Sandbox] Warm=): %s", s->error_text);
                 break;
         case POOL_RESIZED:
-                log_event(LOG_INFO, &MESSAGE_POOL_RESIZED, about, "Pool size%s%s is now %u", image ? " of image " : "",
-                        image ?: "", pool_target(p));
+                log_event(LOG_INFO, &MESSAGE_POOL_RESIZED, about, "Pool size%s%s is now %u", of, name, pool_target(p));
                 break;
         }
         manager_update_status(m);

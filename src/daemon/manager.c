@@ -56,9 +56,7 @@ static int on_patience(sd_event_source *source, uint64_t usec, void *userdata) {
                 return sd_event_exit(m->event, EXIT_FAILURE);
         }
         if (!m->ready) {
-                m->ready = true;
-                log_set_starting(false);
-                (void) sd_notify(0, "READY=1");
+                manager_set_ready(m);
                 log_warning("The pool is not filled yet; sessions are served as sandboxes become ready.");
         }
         return 0;

@@ -138,3 +138,5 @@ void manager_on_backend(Backend *b, void *userdata);
 void manager_on_pool(Pool *p, PoolEvent event, const Sandbox *s, void *userdata);
 void manager_on_session(SessionManager *sm, SessionEvent event, Session *s, const Exec *e, void *userdata);
 void manager_update_status(Manager *m);
+/* The service manager is told that the worker has started, filled or not. */
+void manager_set_ready(Manager *m);
