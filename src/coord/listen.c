@@ -12,15 +12,10 @@
 static int serve(Coordinator *c, int fd, const char *what) {
         _cleanup_fd_ int owned = fd;
 
-        if (listen_is_public(fd) && c->config->keys.n == 0 && !c->config->allow_anonymous) {
-                _cleanup_free_ char *address = listen_describe(fd);
-                log_error("%s can be reached from other machines, but no API keys are set: everyone could run programs "
-                          "here. Set [Auth] Keys= (`sandboxctl key new` makes one), listen on 127.0.0.1, or set "
-                          "[Auth] AllowAnonymous=yes.",
-                        address ?: what);
-                return -EPERM;
-        }
-        int r = http_server_listen(c->server, take_fd(owned));
+        int r = http_check_public(fd, what, c->config->keys.n > 0 || c->config->allow_anonymous);
+        if (r < 0)
+                return r;
+        r = http_server_listen(c->server, take_fd(owned));
         return r < 0 ? log_error_errno(r, "Cannot listen on %s: %m", what) : 0;
 }
 

@@ -26,16 +26,12 @@ static int remember(Manager *m, int fd) {
 static int serve(Manager *m, int fd, const char *what) {
         _cleanup_fd_ int owned = fd;
 
-        if (listen_is_public(fd) && m->config->keys.n == 0 && !m->config->allow_anonymous) {
-                _cleanup_free_ char *address = listen_describe(fd);
-                log_error("%s can be reached from other machines, but no API keys are set: everyone could run programs "
-                          "here. Set [Auth] Keys= (`sandboxctl key new` makes one), listen on 127.0.0.1, or set "
-                          "[Auth] AllowAnonymous=yes.",
-                        address ?: what);
+        int r = http_check_public(fd, what, m->config->keys.n > 0 || m->config->allow_anonymous);
+        if (r < 0) {
                 m->exit_code = EX_CONFIG;
-                return -EPERM;
+                return r;
         }
-        int r = remember(m, fd);
+        r = remember(m, fd);
         if (r >= 0)
                 r = http_server_listen(m->server, take_fd(owned));
         return r < 0 ? log_error_errno(r, "Cannot listen on %s: %m", what) : 0;

@@ -58,6 +58,10 @@ DEFINE_CLEANUP(HttpServer, http_server_free);
 
 void http_server_configure(HttpServer *s, uint64_t body_max, unsigned connections_max);
 
+/* An address that other machines reach is not served without keys, unless that is wanted: @guarded is either. @what:
+ * stands for an address that cannot be told. Returns 0, or -EPERM after it was logged. */
+int http_check_public(int fd, const char *what, bool guarded);
+
 /* Serves what connects to @fd (taken), a listening stream socket. */
 int http_server_listen(HttpServer *s, int fd);
 
