@@ -456,6 +456,7 @@ class Traced:
 
     def __init__(self, pid, call, error):
         self.output = f"{work}/strace"
+        self.pid = pid
         self.process = subprocess.Popen(
             ["strace", "-qq", "-o", self.output, "-e", f"trace={call}", "-e", f"inject={call}:error={error}:when=3+5", "-p",
              str(pid)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
@@ -471,9 +472,30 @@ class Traced:
 
         until(attached, 10, "strace does not attach")
 
+    def stands(self):
+        """Not for a call that is being looked at, but because it was stopped: twice the same."""
+        def seen():
+            with open(f"/proc/{self.pid}/status") as f:
+                return re.findall(r"^(?:State|\w*voluntary_ctxt_switches):.*", f.read(), re.M)
+
+        before = seen()
+        time.sleep(0.05)
+        return before == seen() and before[0].split()[1] in "tT"
+
     def end(self):
+        """strace that ends in the middle of a call leaves it with ENOSYS, which no kernel would give here: not before
+        the process is stopped."""
+        try:
+            os.kill(self.pid, signal.SIGSTOP)
+            until(self.stands, 10, "does not stop")
+        except OSError:
+            pass # it has ended, which others look at
         self.process.terminate()
         self.process.wait(20)
+        try:
+            os.kill(self.pid, signal.SIGCONT)
+        except OSError:
+            pass
         with open(self.output, errors="replace") as f:
             return f.read().count("(INJECTED)")
 
