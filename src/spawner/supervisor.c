@@ -20,6 +20,7 @@
 
 #define FALLS_MAX 10U /* of the working process, within FALLS_USEC: more, and it is given up */
 #define FALLS_USEC (10 * USEC_PER_SEC)
+#define LAST_PATIENCE_USEC (2 * USEC_PER_SEC)
 
 typedef struct Supervisor {
         Spawner *spawner;
@@ -82,6 +83,27 @@ static void reap(Supervisor *v) {
                         v->status = status;
                         v->pid = 0;
                 }
+}
+
+/* The zygote, and what it started, end with the working process, and a service manager that leaves other processes
+ * alone removes the group at once when the main one ends, or never. */
+static void await_last(Supervisor *v) {
+        usec_t deadline = clock_monotonic() + LAST_PATIENCE_USEC, now;
+        struct pollfd p = { .fd = v->signals, .events = POLLIN };
+        struct signalfd_siginfo info;
+
+        for (;;) {
+                reap(v);
+                if (waitpid(-1, NULL, WNOHANG) < 0) /* nobody is left */
+                        return;
+                now = clock_monotonic();
+                if (now >= deadline)
+                        break;
+                (void) poll(&p, 1, (int) ((deadline - now) / USEC_PER_MSEC) + 1);
+                while (read(v->signals, &info, sizeof info) == sizeof info)
+                        ;
+        }
+        spawner_log(LOG_WARNING, "What the working process started does not end");
 }
 
 static void on_signal(Supervisor *v) {
@@ -211,5 +233,7 @@ int supervisor_run(Spawner *s) {
                 if (p[2].revents & POLLIN)
                         r = on_end(&v);
         }
+        if (r > 0)
+                await_last(&v);
         return MIN(r, 0);
 }

@@ -831,6 +831,30 @@ def told_to_stop_twice():
 
 
 @case
+def spawner_ends_last():
+    """when the spawner's main process ends nothing of what it started is left: a service manager removes its group then"""
+    small = Worker(main.state, f"{main.name}-last", pool=2)
+    try:
+        for i in range(10):
+            if i > 0:
+                small.start()
+            below = {p: os.pidfd_open(p) for p in descendants(small.supervisor)}
+            fd = os.pidfd_open(small.supervisor)
+            try:
+                small.process.terminate()
+                expect(select.select([fd], [], [], patience(10))[0], "it does not end")
+                over = select.select(list(below.values()), [], [], 0)[0]
+                left = [p for p, f in below.items() if f not in over]
+                expect(len(below) >= 4 and not left, f"round {i}: {len(left)} of {len(below)} processes are left")
+            finally:
+                for f in [fd, *below.values()]:
+                    os.close(f)
+            small.process.wait(patience(10))
+    finally:
+        small.stop()
+
+
+@case
 def full_disk():
     """no room for the state file: the worker serves, and says what will not be known"""
     name = f"{main.name}-disk"
