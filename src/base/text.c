@@ -219,12 +219,18 @@ int parse_cpu_quota(const char *text, uint32_t *ret) {
         return 0;
 }
 
-static char *put_digits(char *p, unsigned value, unsigned width) {
-        for (unsigned i = width; i > 0; i--) {
+char *put_digits(char *p, uint64_t value, unsigned width) {
+        unsigned n = 1;
+
+        for (uint64_t rest = value / 10; rest > 0; rest /= 10)
+                n++;
+        n = MAX(n, width);
+        for (unsigned i = n; i > 0; i--) {
                 p[i - 1] = (char) ('0' + value % 10);
                 value /= 10;
         }
-        return p + width;
+        p[n] = '\0';
+        return p + n;
 }
 
 char *format_timestamp(usec_t realtime, char buf[static TIMESTAMP_MAX]) {
@@ -249,8 +255,7 @@ char *format_timestamp(usec_t realtime, char buf[static TIMESTAMP_MAX]) {
         p = put_digits(p, (unsigned) tm.tm_sec, 2);
         *p++ = '.';
         p = put_digits(p, (unsigned) (realtime / USEC_PER_MSEC % 1000), 3);
-        *p++ = 'Z';
-        *p = '\0';
+        (void) stpcpy(p, "Z");
         return buf;
 }
 

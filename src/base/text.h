@@ -20,6 +20,9 @@ int parse_duration(const char *text, usec_t *ret);
  * number is taken as it is ("50000"). */
 int parse_cpu_quota(const char *text, uint32_t *ret);
 
+/* Writes @value in decimal, with zeros before it up to @width digits, and a NUL. Returns the NUL's place. */
+char *put_digits(char *p, uint64_t value, unsigned width);
+
 #define TIMESTAMP_MAX sizeof("2026-01-01T00:00:00.000Z")
 /* RFC 3339 in UTC with milliseconds. Returns @buf. */
 char *format_timestamp(usec_t realtime, char buf[static TIMESTAMP_MAX]);

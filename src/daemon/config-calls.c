@@ -42,9 +42,12 @@ int config_parse_calls(
         return 0;
 }
 
+/* @b: one that the configuration names, so that it is well-formed. */
 static bool is_same_image(const char *a, const char *b) {
         char one[IMAGE_FOLDER_MAX], other[IMAGE_FOLDER_MAX];
 
+        if (strcmp(a, b) == 0)
+                return true;
         return image_folder(a, one) == 0 && image_folder(b, other) == 0 && strcmp(one, other) == 0;
 }
 

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -35,8 +34,7 @@ static char *put_text(char *p, const char *name, const char *value) {
 }
 
 static char *put_number(char *p, const char *name, uint64_t value) {
-        p = put(p, name, "");
-        return p + sprintf(p, "%" PRIu64, value);
+        return put_digits(put(p, name, ""), value, 1);
 }
 
 static char *put_seconds(char *p, const char *name, usec_t t) {

@@ -5,7 +5,9 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/inotify.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -21,11 +23,20 @@ typedef struct Known {
         UT_hash_handle hh;
 } Known;
 
+/* What was asked for last: most requests want the image that the one before wanted. */
+typedef struct Last {
+        char name[IMAGE_REFERENCE_MAX + 1]; /* empty: none */
+        char folder[IMAGE_NAME_MAX];
+        ImageConfig *config; /* borrowed from what is known */
+} Last;
+
 struct Images {
         char *folder;
-        int fd; /* owned: once it was needed */
+        int fd;    /* owned: once it was needed */
+        int watch; /* owned: tells what happens in the folder, -EBADF where that is not known */
         Known *known;
-        sd_event_source *watch, *notice;
+        Last last;
+        sd_event_source *readable, *notice;
         ImagesChanged *changed;
         void *userdata;
 };
@@ -42,6 +53,7 @@ DEFINE_CLEANUP(Known, known_free);
 static void forget(Images *images) {
         Known *k, *next;
 
+        images->last = (Last){ 0 };
         HASH_ITER(hh, images->known, k, next) {
                 HASH_DEL(images->known, k);
                 (void) known_free(k);
@@ -52,8 +64,9 @@ Images *images_free(Images *images) {
         if (!images)
                 return NULL;
         forget(images);
-        (void) sd_event_source_disable_unref(images->watch);
+        (void) sd_event_source_disable_unref(images->readable);
         (void) sd_event_source_disable_unref(images->notice);
+        (void) fd_close(images->watch);
         (void) fd_close(images->fd);
         free(images->folder);
         free(images);
@@ -70,15 +83,56 @@ static int on_notice(sd_event_source *source, void *userdata) {
         return 0;
 }
 
-static int on_change(sd_event_source *source, const struct inotify_event *event, void *userdata) {
+/* Nothing is known of the folder any more: it was moved or removed. */
+static void watch_end(Images *images) {
+        images->readable = sd_event_source_disable_unref(images->readable);
+        images->watch = fd_close(images->watch);
+}
+
+/* Returns whether something happened that matters. */
+static bool read_events(Images *images) {
+        char buf[4096] __attribute__((aligned(__alignof__(struct inotify_event))));
+        bool changed = false;
+        ssize_t n;
+
+        while (images->watch >= 0 && (n = read(images->watch, buf, sizeof buf)) > 0)
+                for (const char *p = buf; p < buf + n;) {
+                        const struct inotify_event *e = (const struct inotify_event *) p;
+                        bool over = e->mask & (IN_DELETE_SELF | IN_MOVE_SELF | IN_IGNORED | IN_UNMOUNT);
+                        p += sizeof *e + e->len;
+                        /* a name with a dot is one in the making */
+                        changed |= over || (e->mask & IN_Q_OVERFLOW) || (e->len > 0 && e->name[0] != '.');
+                        if (over) {
+                                watch_end(images);
+                                break;
+                        }
+                }
+        return changed;
+}
+
+static int on_readable(sd_event_source *source, int fd, uint32_t revents, void *userdata) {
         Images *images = userdata;
 
         (void) source;
-        if (!(event->mask & IN_Q_OVERFLOW) && (event->len == 0 || event->name[0] == '.'))
-                return 0; /* one in the making */
+        (void) fd;
+        (void) revents;
+        if (!read_events(images))
+                return 0;
         forget(images);
         (void) sd_event_source_set_enabled(images->notice, SD_EVENT_ONESHOT); /* several at once are one */
         return 0;
+}
+
+/* Without it names are found all the same. */
+static void watch_folder(sd_event *event, Images *images) {
+        images->watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+        if (images->watch < 0)
+                return;
+        if (inotify_add_watch(images->watch, images->folder,
+                    IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR) <
+                        0 ||
+                sd_event_add_io(event, &images->readable, images->watch, EPOLLIN, on_readable, images) < 0)
+                watch_end(images);
 }
 
 static int watch(sd_event *event, Images *images) {
@@ -88,9 +142,8 @@ static int watch(sd_event *event, Images *images) {
                 r = sd_event_source_set_enabled(images->notice, SD_EVENT_OFF);
         if (r >= 0)
                 r = sd_event_source_set_priority(images->notice, SD_EVENT_PRIORITY_IDLE);
-        if (r >= 0) /* without it names are found all the same */
-                (void) sd_event_add_inotify(event, &images->watch, images->folder,
-                        IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR, on_change, images);
+        if (r >= 0)
+                watch_folder(event, images);
         return r;
 }
 
@@ -99,7 +152,7 @@ int images_new(sd_event *event, const char *folder, ImagesChanged *changed, void
 
         if (!images)
                 return -ENOMEM;
-        images->fd = -EBADF;
+        images->fd = images->watch = -EBADF;
         images->changed = changed;
         images->userdata = userdata;
         images->folder = strdup(folder);
@@ -204,7 +257,14 @@ static int get_config(Images *images, const char *folder, ImageConfig **ret) {
         return 0;
 }
 
-int images_resolve(
+/* Has nothing happened in the folder that has not been looked at? Cheaper than to read the link again. */
+static bool is_unchanged(const Images *images) {
+        int waiting;
+
+        return images->watch >= 0 && ioctl(images->watch, FIONREAD, &waiting) == 0 && waiting == 0;
+}
+
+static int resolve(
         Images *images, const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, Error *error) {
         char encoded[IMAGE_FOLDER_MAX];
 
@@ -212,9 +272,29 @@ int images_resolve(
         if (r < 0 && image_folder(name, encoded) == 0)
                 r = find_folder(images, encoded, folder);
         if (r < 0)
-                return error_set_field(error, ERROR_INVALID_VALUE, "image", NULL, "There is no image \"%.255s\".", name);
+                return error_set_field(
+                        error, ERROR_INVALID_VALUE, "image", NULL, "There is no image \"%.255s\".", name);
         r = get_config(images, folder, ret_config);
         return r < 0 ? error_set_errno(error, r) : 0;
+}
+
+int images_resolve(
+        Images *images, const char *name, char folder[static IMAGE_NAME_MAX], ImageConfig **ret_config, Error *error) {
+        Last *last = &images->last;
+        bool unchanged = is_unchanged(images); /* before it is looked at */
+
+        if (unchanged && name[0] && strcmp(name, last->name) == 0) {
+                memcpy(folder, last->folder, IMAGE_NAME_MAX);
+                *ret_config = last->config;
+                return 0;
+        }
+        int r = resolve(images, name, folder, ret_config, error);
+        if (r < 0 || !unchanged || strlen(name) >= sizeof last->name)
+                return r;
+        memcpy(last->name, name, strlen(name) + 1);
+        memcpy(last->folder, folder, IMAGE_NAME_MAX);
+        last->config = *ret_config;
+        return 0;
 }
 
 /* --- listing --- */

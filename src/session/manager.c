@@ -343,10 +343,10 @@ Session *session_after(const Session *s, const char *owner) {
 /* --- coming and going --- */
 
 /* It lives after all. */
-static void forget_end(SessionManager *m, const char *id) {
+static void forget_end(SessionManager *m, const char *id, unsigned hash) {
         EndedSession *e = NULL;
 
-        HASH_FIND_STR(m->ended, id, e);
+        HASH_FIND_BYHASHVALUE(hh, m->ended, id, strlen(id), hash, e);
         if (!e)
                 return;
         HASH_DEL(m->ended, e);
@@ -382,6 +382,7 @@ Session *session_alloc(SessionManager *m) {
 int session_enter(Session *s) {
         SessionManager *m = s->manager;
         Session *twin = NULL;
+        unsigned hash; /* of the id, in each of the tables */
         int r = 0;
 
         if (s->key && !s->key_index) {
@@ -389,14 +390,15 @@ int session_enter(Session *s) {
                 if (!s->key_index)
                         return -ENOMEM;
         }
-        HASH_FIND(by_id, m->by_id, s->id, strlen(s->id), twin);
+        HASH_VALUE(s->id, strlen(s->id), hash);
+        HASH_FIND_BYHASHVALUE(by_id, m->by_id, s->id, strlen(s->id), hash, twin);
         if (twin)
                 return -EEXIST;
         if (!s->deadline_source)
                 r = session_arm_deadline(s);
         if (r < 0)
                 return r;
-        HASH_ADD_KEYPTR(by_id, m->by_id, s->id, strlen(s->id), s);
+        HASH_ADD_KEYPTR_BYHASHVALUE(by_id, m->by_id, s->id, strlen(s->id), hash, s);
         if (!HASH_HAS(by_id, s))
                 return -ENOMEM;
         if (s->key_index) {
@@ -410,7 +412,7 @@ int session_enter(Session *s) {
         m->last_sequence = MAX(m->last_sequence, s->sequence);
         sandbox_set_owner(s->sandbox, on_sandbox, s);
         m->n_sessions++;
-        forget_end(m, s->id);
+        forget_end(m, s->id, hash);
         s->entry = m->restored ? NULL : registry_find(m->registry, s->id); /* one that was there before */
         if (s->entry)
                 s->entry->state = REGISTRY_ALIVE;

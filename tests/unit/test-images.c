@@ -130,6 +130,37 @@ static void a_change_is_told_once_and_holds(void **state) {
         assert_string_equal(resolve(f, "a:1", &c), "");
 }
 
+/* What was found last is not looked up again while nothing happens there. */
+static void asked_again_it_is_found_as_it_is_now(void **state) {
+        Fixture *f = *state;
+        ImageConfig *c;
+
+        put(f, "a_3a1", 1, "{\"cwd\":\"/one\"}");
+        put(f, "b_3a1", 1, NULL);
+        run(f);
+        for (unsigned number = 1; number <= 3; number++) {
+                char folder[16], cwd[16];
+                (void) snprintf(folder, sizeof folder, "a_3a1-%u", number);
+                (void) snprintf(cwd, sizeof cwd, "/%s", number == 1 ? "one" : "more");
+                for (int i = 0; i < 3; i++) {
+                        assert_string_equal(resolve(f, "a:1", &c), folder);
+                        assert_string_equal(c->cwd, cwd);
+                        if (i == 0)
+                                run(f);
+                }
+                assert_string_equal(resolve(f, "b:1", &c), "b_3a1-1");
+                assert_null(c);
+                assert_string_equal(resolve(f, "a:1", &c), folder);
+                if (number < 3)
+                        put(f, "a_3a1", number + 1, "{\"cwd\":\"/more\"}");
+        }
+        assert_int_equal(unlinkat(f->fd, "a_3a1", 0), 0);
+        assert_string_equal(resolve(f, "a:1", &c), "");
+        run(f);
+        assert_string_equal(resolve(f, "a:1", &c), "");
+        assert_string_equal(resolve(f, "", &c), "");
+}
+
 static void a_folder_that_comes_later_is_found(void **state) {
         Fixture *f = *state;
         char other[80];
@@ -164,9 +195,13 @@ static void the_list_tells_what_is_known(void **state) {
         put(f, "a_3a1", 1, "{\"digest\":\"sha256:1\",\"size\":5,\"n_files\":2,\"env\":{\"A\":\"b\"}}");
         put(f, "snapshot_3a1", 1, NULL);
         assert_int_equal(mkdirat(f->fd, "no-link", 0755), 0);
-        _cleanup_json_ json_t *j = images_describe(f->images), *wanted = json_loads(
-                "{\"images\":[{\"name\":\"a:1\",\"digest\":\"sha256:1\",\"size\":5,\"files\":2,\"env\":{\"A\":\"b\"}},"
-                "{\"name\":\"base\",\"created\":\"2026-01-01T00:00:00Z\",\"files\":12,\"size\":345}]}", 0, NULL);
+        _cleanup_json_ json_t
+                *j = images_describe(f->images),
+                *wanted = json_loads(
+                        "{\"images\":[{\"name\":\"a:1\",\"digest\":\"sha256:1\",\"size\":5,\"files\":2,\"env\":{\"A\":"
+                        "\"b\"}},"
+                        "{\"name\":\"base\",\"created\":\"2026-01-01T00:00:00Z\",\"files\":12,\"size\":345}]}",
+                        0, NULL);
         assert_true(json_equal(j, wanted));
 }
 
@@ -177,6 +212,7 @@ int main(void) {
                 TEST(names_lead_to_the_newest_folder),
                 TEST(nothing_else_is_found),
                 TEST(a_change_is_told_once_and_holds),
+                TEST(asked_again_it_is_found_as_it_is_now),
                 TEST(a_folder_that_comes_later_is_found),
                 TEST(a_bad_config_is_none),
                 TEST(the_list_tells_what_is_known),

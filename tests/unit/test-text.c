@@ -160,6 +160,29 @@ static void timestamp_is_rfc_3339(void **state) {
         assert_string_equal(format_timestamp(USEC_INFINITY, buf), "9999-12-31T23:59:59.999Z");
 }
 
+static void digits_have_a_least_width(void **state) {
+        static const struct {
+                uint64_t value;
+                unsigned width;
+                const char *text;
+        } cases[] = {
+                { 0, 0, "0" },
+                { 0, 1, "0" },
+                { 7, 3, "007" },
+                { 999, 3, "999" },
+                { 1000, 3, "1000" },
+                { UINT64_MAX, 1, "18446744073709551615" },
+        };
+        char buf[32];
+
+        (void) state;
+        for (size_t i = 0; i < ELEMENTSOF(cases); i++) {
+                char *end = put_digits(buf, cases[i].value, cases[i].width);
+                assert_string_equal(buf, cases[i].text);
+                assert_ptr_equal(end, buf + strlen(buf));
+        }
+}
+
 static void id_is_short_and_of_few_characters(void **state) {
         char text[ID_MAX + 2];
 
@@ -291,6 +314,7 @@ int main(void) {
                 cmocka_unit_test(duration_refuses_other_forms),
                 cmocka_unit_test(duration_that_overflows_is_out_of_range),
                 cmocka_unit_test(cpu_quota_is_a_share_or_microseconds),
+                cmocka_unit_test(digits_have_a_least_width),
                 cmocka_unit_test(timestamp_is_rfc_3339),
                 cmocka_unit_test(id_is_short_and_of_few_characters),
                 cmocka_unit_test(uuid_is_an_id_and_differs),
