@@ -27,7 +27,7 @@ static void on_done(Exec *e, void *userdata) {
         if (e->error.kind != ERROR_NONE)
                 http_answer_error(p->request, &e->error, -EIO);
         else
-                http_answer_json(p->request, 200, exec_result(e, true));
+                http_answer_json_text(p->request, 200, exec_result_text(e, true));
         pending_exec_free(p);
 }
 

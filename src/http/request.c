@@ -303,12 +303,16 @@ void http_answer_json(HttpRequest *r, unsigned status, json_t *document) {
         char *text = document ? json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(15)) : NULL;
 
         json_decref(document);
-        if (!text) {
-                Error error = { 0 };
+        http_answer_json_text(r, status, text);
+}
+
+void http_answer_json_text(HttpRequest *r, unsigned status, char *text) {
+        Error error = { 0 };
+
+        if (text)
+                answer_buffer(r, status, "application/json", text, strlen(text));
+        else
                 http_answer_error(r, &error, -ENOMEM);
-                return;
-        }
-        answer_buffer(r, status, "application/json", text, strlen(text));
 }
 
 void http_answer_text(HttpRequest *r, unsigned status, const char *content_type, char *text) {

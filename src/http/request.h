@@ -61,6 +61,8 @@ void http_request_set_header(HttpRequest *r, const char *name, const char *value
 
 /* Answers with a JSON document (taken; NULL: out of memory, 500). */
 void http_answer_json(HttpRequest *r, unsigned status, json_t *document);
+/* With one that is written already (taken, from malloc(); NULL: out of memory, 500). */
+void http_answer_json_text(HttpRequest *r, unsigned status, char *text);
 /* With text of another type (taken, from malloc()). */
 void http_answer_text(HttpRequest *r, unsigned status, const char *content_type, char *text);
 /* With bytes (taken, from malloc()); @content_type: NULL when it is among the headers that were set. */

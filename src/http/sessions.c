@@ -18,13 +18,7 @@ typedef struct PendingCreate {
 } PendingCreate;
 
 static void answer_session(HttpRequest *r, unsigned status, const HttpApi *api, const Session *s, bool attached) {
-        char *text = session_describe_text(s, api->worker_id, attached);
-        Error error = { 0 };
-
-        if (text)
-                http_answer_text(r, status, "application/json", text);
-        else
-                http_answer_error(r, &error, -ENOMEM);
+        http_answer_json_text(r, status, session_describe_text(s, api->worker_id, attached));
 }
 
 static void answer_created(HttpRequest *r, HttpApi *api, const Session *s, bool attached) {
@@ -189,7 +183,7 @@ void http_session_list(HttpRequest *r, void *userdata) {
         if (out && fclose(out) != 0)
                 k = -ENOMEM;
         if (k == 0)
-                http_answer_text(r, 200, "application/json", text);
+                http_answer_json_text(r, 200, text);
         else {
                 free(text);
                 http_answer_error(r, &error, k);

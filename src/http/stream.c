@@ -56,7 +56,7 @@ static int next_event(HttpEvents *events, void *userdata) {
         }
         if (e->is_done && !s->exit_sent) {
                 s->exit_sent = true;
-                return http_events_put_id(events, "exit", output_end(&e->log), exec_result(e, false));
+                return http_events_put_id(events, "exit", output_end(&e->log), exec_result(e));
         }
         return s->exit_sent ? HTTP_STREAM_END : 0;
 }

@@ -55,7 +55,7 @@ static void send_output(Tty *t) {
         if (t->over || !t->exec->is_done || output_next(&t->exec->log, t->reader.offset, &p))
                 return;
         t->over = true;
-        send_json(t, json_pack("{so}", "exit", exec_result(t->exec, false)));
+        send_json(t, json_pack("{so}", "exit", exec_result(t->exec)));
         websocket_close(t->socket, 1000, "the command has ended");
 }
 

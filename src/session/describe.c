@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: LGPL-2.1-or-later */
-#include <stdio.h>
 #include <string.h>
 
 #include "session/session.h"
-#include "spec/json.h"
+#include "spec/json-put.h"
 
 /* The public description of a session is half of what a session from the pool costs, when the library builds and writes
  * it: so it is written by hand. */
@@ -22,35 +21,23 @@ usec_t session_expires(const Session *s) {
         return clock_realtime() + (s->deadline > now ? s->deadline - now : 0);
 }
 
-/* Each begins with a comma, and returns the end. */
-static char *put(char *p, const char *name, const char *value) {
-        p = stpcpy(stpcpy(stpcpy(p, ",\""), name), "\":");
-        return stpcpy(p, value);
-}
-
-static char *put_text(char *p, const char *name, const char *value) {
-        p = put(p, name, "\"");
-        return stpcpy(json_escape(value, strlen(value), p), "\"");
-}
-
-static char *put_number(char *p, const char *name, uint64_t value) {
-        return put_digits(put(p, name, ""), value, 1);
+static char *put_text(char *p, const char *name, const char *text) {
+        return json_put_text(p, name, text, strlen(text));
 }
 
 static char *put_seconds(char *p, const char *name, usec_t t) {
         if (t % USEC_PER_SEC == 0)
-                return put_number(p, name, t / USEC_PER_SEC);
-        p = put(p, name, "");
-        return p + sprintf(p, "%.15g", (double) t / (double) USEC_PER_SEC);
+                return json_put_number(p, name, t / USEC_PER_SEC);
+        return json_put_fraction(p, name, t, 6);
 }
 
 static char *put_limits(char *p, const Limits *l) {
-        char *begin = p = put(p, "limits", "");
+        char *begin = p = json_put(p, "limits", "");
 
-        p = put_number(p, "memory_limit", l->memory);
-        p = put_number(p, "cpu_quota", l->cpu_quota);
-        p = put_number(p, "pids_limit", l->pids);
-        p = put_number(p, "disk_limit", l->disk);
+        p = json_put_number(p, "memory_limit", l->memory);
+        p = json_put_number(p, "cpu_quota", l->cpu_quota);
+        p = json_put_number(p, "pids_limit", l->pids);
+        p = json_put_number(p, "disk_limit", l->disk);
         *begin = '{';
         return stpcpy(p, "}");
 }
@@ -84,11 +71,11 @@ char *session_describe_text(const Session *s, const char *worker_id, bool attach
                 p = put_text(p, "key", s->key);
         if (s->owner)
                 p = put_text(p, "owner", s->owner);
-        p = put(p, "metadata", metadata ? metadata : "{}");
+        p = json_put(p, "metadata", metadata ? metadata : "{}");
         p = put_text(p, "network", "none");
         p = put_limits(p, &s->limits);
-        p = put(p, "attached", attached ? "true" : "false");
-        p = put(p, "from_pool", s->from_pool ? "true" : "false");
+        p = json_put_boolean(p, "attached", attached);
+        p = json_put_boolean(p, "from_pool", s->from_pool);
         (void) stpcpy(p, "}");
         *text = '{';
         return text;

@@ -152,7 +152,8 @@ const char *exec_reason_text(ExecReason reason);
 int exec_signal_parse(const json_t *value, int *ret, Error *error);
 
 /* The answers of the public contract; new objects, NULL when out of memory. */
-json_t *exec_result(const Exec *e, bool with_streams);
+char *exec_result_text(const Exec *e, bool with_streams);
+json_t *exec_result(const Exec *e); /* without its streams */
 json_t *exec_describe(const Exec *e);
 /* Kept bytes of one stream or of a piece as the client wants them. */
 json_t *exec_text(const Exec *e, const char *bytes, size_t length);

@@ -64,7 +64,8 @@ static void test_a_command(void **state) {
         RUN_UNTIL(f->event, r.n_done == 1);
         assert_int_equal(r.exec->reason, EXEC_EXITED);
         assert_int_equal(r.exec->exit_code, 3);
-        _cleanup_json_ json_t *j = exec_result(r.exec, true);
+        _cleanup_free_ char *text = exec_result_text(r.exec, true);
+        _cleanup_json_ json_t *j = json_loads(text, 0, NULL);
         assert_string_equal(json_string_value(json_object_get(j, "stdout")), "out");
         assert_string_equal(json_string_value(json_object_get(j, "stderr")), "err");
         assert_int_equal(json_integer_value(json_object_get(j, "max_rss_kb")), 8);
@@ -350,8 +351,54 @@ static void test_output_of_all_together_is_limited(void **state) {
                 run_clear(&r[--n]);
 }
 
+/* What kept streams become: as they are, replaced where they are no text, or as base64. */
+static void test_the_result_as_text(void **state) {
+        Exec e = { .id = "x",
+                .exit_code = -1,
+                .signal = 9,
+                .reason = EXEC_SIGNALED,
+                .started = 1000,
+                .ended = 3500,
+                .cpu_usec = 2000,
+                .max_rss = 4096,
+                .capture = { { .max = 8 }, { .max = MIB } } };
+        static char big[256 * KIB];
+
+        (void) state;
+        assert_int_equal(capture_add(&e.capture[0], "a\0\"\xff", 4), 0);
+        _cleanup_free_ char *text = exec_result_text(&e, true);
+        assert_string_equal(text,
+                "{\"exec_id\":\"x\",\"exit_code\":null,\"signal\":\"SIGKILL\",\"reason\":\"signaled\","
+                "\"stdout\":\"a\\u0000\\\"\xef\xbf\xbd\",\"stderr\":\"\",\"stdout_truncated\":false,"
+                "\"stderr_truncated\":false,\"stdout_bytes\":4,\"stderr_bytes\":0,\"duration_ms\":2.5,\"cpu_ms\":2.0,"
+                "\"max_rss_kb\":4}");
+        e.base64 = true;
+        e.signal = 0;
+        e.exit_code = 0;
+        e.reason = EXEC_EXITED;
+        assert_int_equal(capture_add(&e.capture[0], "123456", 6), 0);
+        _cleanup_free_ char *again = exec_result_text(&e, true);
+        _cleanup_json_ json_t *j = json_loads(again, 0, NULL);
+        assert_int_equal(json_integer_value(json_object_get(j, "exit_code")), 0);
+        assert_true(json_is_null(json_object_get(j, "signal")));
+        assert_string_equal(json_string_value(json_object_get(j, "stdout")), "YQAi/zM0NTY=");
+        assert_true(json_is_true(json_object_get(j, "stdout_truncated")));
+        e.base64 = false;
+        memset(big, '\n', sizeof big);
+        assert_int_equal(capture_add(&e.capture[1], big, sizeof big), 0);
+        _cleanup_free_ char *long_one = exec_result_text(&e, true);
+        _cleanup_json_ json_t *k = json_loads(long_one, JSON_ALLOW_NUL, NULL);
+        assert_int_equal(json_string_length(json_object_get(k, "stderr")), sizeof big);
+        _cleanup_json_ json_t *alone = exec_result(&e);
+        assert_null(json_object_get(alone, "stdout"));
+        assert_string_equal(json_string_value(json_object_get(alone, "reason")), "exited");
+        capture_clear(&e.capture[0]);
+        capture_clear(&e.capture[1]);
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
+                cmocka_unit_test(test_the_result_as_text),
                 TEST(test_a_command),
                 TEST(test_a_command_ended_by_a_signal),
                 TEST(test_what_limits_did),

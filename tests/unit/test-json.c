@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "spec/json.h"
+#include "spec/json-put.h"
 
 static int read_text(const char *text, Error *error) {
         _cleanup_json_ json_t *j = NULL;
@@ -86,8 +86,8 @@ static void test_nul_is_refused(void **state) {
 
         (void) state;
         assert_int_equal(read_text("{\"a\":\"\\u0000\"}", &error), -EBADMSG);
-        assert_string_equal(error.detail,
-                "The body is not a JSON document that is accepted here: line 1, column 13: no text may have a NUL (\\u0000).");
+        assert_string_equal(error.detail, "The body is not a JSON document that is accepted here: line 1, column 13: "
+                                          "no text may have a NUL (\\u0000).");
         assert_malformed("{\"a\":\"\\u0000\"}", strlen("{\"a\":\"\\u0000\"}"));
         assert_malformed("{\"\\u0000\":1}", strlen("{\"\\u0000\":1}"));
         assert_malformed("{}\0", 3);
@@ -388,9 +388,49 @@ static void test_escaped_text_is_what_the_library_writes(void **state) {
         check_escaped("a\0b", 3);
 }
 
+static void test_members_written_by_hand_are_read_again(void **state) {
+        static const struct {
+                uint64_t value;
+                unsigned digits;
+                const char *wanted;
+        } fractions[] = {
+                { 0, 3, "0.0" },
+                { 1, 3, "0.001" },
+                { 10, 3, "0.01" },
+                { 100, 3, "0.1" },
+                { 1000, 3, "1.0" },
+                { 1500, 3, "1.5" },
+                { 1234567, 3, "1234.567" },
+                { 250000, 6, "0.25" },
+                { 7, 1, "0.7" },
+                { UINT64_MAX, 3, "18446744073709551.615" },
+        };
+        static const char text[] = "a\0\"\x1f\xc3\xa4";
+        char buf[256], wanted[64], *p;
+
+        (void) state;
+        p = json_put(buf, "raw", "[1]");
+        p = json_put_text(p, "text", text, sizeof text - 1);
+        p = json_put_number(p, "number", UINT64_MAX);
+        p = json_put_boolean(p, "yes", true);
+        p = json_put_boolean(p, "no", false);
+        assert_int_equal(*p, '\0');
+        assert_string_equal(buf,
+                ",\"raw\":[1],\"text\":\"a\\u0000\\\"\\u001F\xc3\xa4\",\"number\":18446744073709551615,"
+                "\"yes\":true,\"no\":false");
+        for (size_t i = 0; i < ELEMENTSOF(fractions); i++) {
+                p = json_put_fraction(buf, "f", fractions[i].value, fractions[i].digits);
+                (void) snprintf(wanted, sizeof wanted, ",\"f\":%s", fractions[i].wanted);
+                assert_string_equal(buf, wanted);
+                assert_ptr_equal(p, buf + strlen(buf));
+                assert_true(strlen(buf) <= 32 + 1);
+        }
+}
+
 int main(void) {
         const struct CMUnitTest tests[] = {
                 cmocka_unit_test(test_escaped_text_is_what_the_library_writes),
+                cmocka_unit_test(test_members_written_by_hand_are_read_again),
                 cmocka_unit_test(test_object_is_read),
                 cmocka_unit_test(test_nothing_is_an_empty_object),
                 cmocka_unit_test(test_what_is_no_object_is_refused),
