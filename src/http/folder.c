@@ -38,8 +38,7 @@ static void on_over(HttpPieces *p) {
 }
 
 static int put_entry(Listing *l, const FileRecord *node) {
-        _cleanup_json_ json_t *j = file_describe(node, l->path);
-        _cleanup_free_ char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
+        _cleanup_free_ char *text = file_describe(node, l->path);
         char *whole;
 
         return http_pieces_put(

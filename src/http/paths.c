@@ -140,7 +140,7 @@ static void answer(Task *t, const FileRecord *record) {
                 return;
         }
         http_set_file_headers(t->request, record);
-        http_answer_json(t->request, t->with_created && (record->flags & FILE_WAS_CREATED) ? 201 : 200,
+        http_answer_json_text(t->request, t->with_created && (record->flags & FILE_WAS_CREATED) ? 201 : 200,
                 file_describe(record, t->path));
         task_free(t);
 }

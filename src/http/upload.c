@@ -36,7 +36,7 @@ static void read_result(Upload *u) {
                 return;
         if (r->type == FILE_RECORD_NODE) {
                 http_set_file_headers(u->request, r);
-                http_answer_json(u->request, r->flags & FILE_WAS_CREATED ? 201 : 200, file_describe(r, u->path));
+                http_answer_json_text(u->request, r->flags & FILE_WAS_CREATED ? 201 : 200, file_describe(r, u->path));
         } else
                 http_answer_json(u->request, 200, json_pack("{sI}", "entries", (json_int_t) (r->size & INT64_MAX)));
         upload_free(u);

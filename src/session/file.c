@@ -7,6 +7,9 @@
 #include <sys/stat.h>
 
 #include "base/text.h"
+#include "spec/json-put.h"
+
+#define DESCRIPTION_MAX 512U /* bytes of all in it that has no length of its own */
 
 /* --- records --- */
 
@@ -127,31 +130,63 @@ char *file_tag(const FileRecord *node, char buf[static FILE_TAG_MAX]) {
         return buf;
 }
 
-json_t *file_describe(const FileRecord *node, const char *path) {
-        _cleanup_json_ json_t *j = json_object();
-        _cleanup_free_ char *whole = file_path_join(path, file_record_name(node), node->name_length);
-        char modified[TIMESTAMP_MAX], mode[8];
-        int r = 0;
+/* As file_set_text(). @length bytes take up to BYTES_MAX() at @p. Returns the end, NULL when out of memory. */
+#define BYTES_MAX(length) (JSON_ESCAPED_MAX(length) + 2 * (length) + 80)
+static char *put_bytes(char *p, const char *name, const char *bytes, size_t length) {
+        _cleanup_free_ char *text = NULL, *base64 = NULL;
+        char key[32];
 
-        if (!j || !whole)
+        if (utf8_is_valid(bytes, length))
+                return json_put_text(p, name, bytes, length);
+        base64 = base64_encode(bytes, length);
+        text = utf8_replace(bytes, length, &length);
+        if (!text || !base64)
+                return NULL;
+        (void) snprintf(key, sizeof key, "%s_base64", name);
+        return json_put_text(json_put_text(p, name, text, length), key, base64, strlen(base64));
+}
+
+static char *put_mode(char *p, uint32_t mode) {
+        const char text[] = { (char) ('0' + (mode >> 9 & 7)), (char) ('0' + (mode >> 6 & 7)),
+                (char) ('0' + (mode >> 3 & 7)), (char) ('0' + (mode & 7)) };
+
+        return json_put_text(p, "mode", text, sizeof text);
+}
+
+char *file_describe(const FileRecord *node, const char *path) {
+        _cleanup_free_ char *whole = file_path_join(path, file_record_name(node), node->name_length);
+        const char *type = file_type_text(node->mode);
+        char modified[TIMESTAMP_MAX];
+
+        if (!whole)
+                return NULL;
+        size_t length = strlen(whole);
+        _cleanup_free_ char *text = malloc(DESCRIPTION_MAX + 2 * BYTES_MAX(length) + BYTES_MAX(node->target_length));
+        if (!text)
                 return NULL;
         const char *slash = strrchr(whole, '/'), *name = slash ? slash + 1 : whole;
-        (void) snprintf(mode, sizeof mode, "%04o", node->mode & 07777);
-        r |= file_set_text(j, "path", whole, strlen(whole));
-        r |= file_set_text(j, "name", name, strlen(name));
-        r |= json_object_set_new_nocheck(j, "type", json_string_nocheck(file_type_text(node->mode)));
-        r |= json_object_set_new_nocheck(j, "size", json_integer((json_int_t) node->size));
-        r |= json_object_set_new_nocheck(j, "mode", json_string_nocheck(mode));
-        r |= json_object_set_new_nocheck(j, "uid", json_integer(node->uid));
-        r |= json_object_set_new_nocheck(j, "gid", json_integer(node->gid));
-        r |= json_object_set_new_nocheck(j, "inode", json_integer((json_int_t) (node->inode & INT64_MAX)));
-        usec_t mtime = node->mtime > 0 ? (usec_t) node->mtime / 1000 : 0;
-        r |= json_object_set_new_nocheck(j, "modified_at", json_string_nocheck(format_timestamp(mtime, modified)));
+        char *p = put_bytes(text, "path", whole, length);
+        if (p)
+                p = put_bytes(p, "name", name, strlen(name));
+        if (!p)
+                return NULL;
+        p = json_put_text(p, "type", type, strlen(type));
+        p = json_put_number(p, "size", node->size);
+        p = put_mode(p, node->mode);
+        p = json_put_number(p, "uid", node->uid);
+        p = json_put_number(p, "gid", node->gid);
+        p = json_put_number(p, "inode", node->inode & INT64_MAX);
+        (void) format_timestamp(node->mtime > 0 ? (usec_t) node->mtime / 1000 : 0, modified);
+        p = json_put_text(p, "modified_at", modified, strlen(modified));
         if (S_ISLNK(node->mode))
-                r |= file_set_text(j, "target", file_record_target(node), node->target_length);
+                p = put_bytes(p, "target", file_record_target(node), node->target_length);
+        if (!p)
+                return NULL;
         if (node->flags & FILE_UNREADABLE)
-                r |= json_object_set_new_nocheck(j, "unreadable", json_true());
-        return r == 0 ? take_ptr(j) : NULL;
+                p = json_put_boolean(p, "unreadable", true);
+        (void) stpcpy(p, "}");
+        *text = '{';
+        return take_ptr(text);
 }
 
 /* --- errors --- */

@@ -33,8 +33,8 @@ int file_path_check(const char *field, const char *path, size_t length, Error *e
 char *file_path_join(const char *path, const char *name, size_t name_length);
 
 /* {"path","name","type","size","mode","uid","gid","modified_at","inode","target"?}; "path_base64", "name_base64" and
- * "target_base64" where a text is not valid UTF-8. @path: as the client named it. New object or NULL. */
-json_t *file_describe(const FileRecord *node, const char *path);
+ * "target_base64" where a text is not valid UTF-8. @path: as the client named it. New JSON text or NULL. */
+char *file_describe(const FileRecord *node, const char *path);
 
 /* Adds a text that may be any bytes. */
 int file_set_text(json_t *object, const char *name, const char *bytes, size_t length);
