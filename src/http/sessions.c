@@ -245,7 +245,7 @@ static void pending_delete_free(PendingDelete *p) {
 static void on_session_ended(SessionEndWaiter *w) {
         PendingDelete *p = CONTAINER_OF(w, PendingDelete, waiter);
 
-        if (p->session->sandbox->state != SANDBOX_ENDED)
+        if (p->session->sandbox->state < SANDBOX_EMPTY)
                 log_event(LOG_WARNING, NULL, LOG_FIELDS({ "SESSION_ID", p->session->id }),
                         "Something of session %s cannot be killed. Its place stays taken until that ends.",
                         p->session->id);

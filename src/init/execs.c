@@ -79,6 +79,19 @@ static void kill_rest(const Exec *e) {
         }
 }
 
+bool execs_end_all(void) {
+        bool killed = false;
+        pid_t pid;
+
+        /* __WALL: whoever is there, also one whose end its parent did not want to be told */
+        while ((pid = waitpid(-1, NULL, killed ? __WALL : __WALL | WNOHANG)) >= 0)
+                if (pid == 0) {
+                        (void) kill(-1, SIGKILL); /* reaches those too that are just being forked */
+                        killed = true;
+                }
+        return errno == ECHILD; /* whose parent has ended is our child: so there is nobody */
+}
+
 static void forget(Exec *e) {
         if (e->report >= 0)
                 n_beginning--;

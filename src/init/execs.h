@@ -50,5 +50,8 @@ void execs_look_after(void);
 /* Children have ended: reaps them, kills what they left behind, and tells. */
 void execs_reap(void);
 
+/* Kills all processes but this one, for good. Returns whether there is none any more. */
+bool execs_end_all(void);
+
 /* Has the memory for them there. */
 void execs_warm_up(void);

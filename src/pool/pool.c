@@ -110,7 +110,7 @@ static void on_member(Sandbox *s, void *userdata) {
                         member_ready(p, m);
                 return;
         }
-        if (s->state == SANDBOX_DYING && !m->ready)
+        if (s->state < SANDBOX_ENDED && !m->ready)
                 return; /* told once it has ended */
 
         _cleanup_(member_freep) _unused_ Member *gone = m;

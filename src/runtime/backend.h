@@ -26,7 +26,8 @@ typedef struct BackendOps {
          * Returns 0 or -errno (-ENOTCONN: not connected, -EAGAIN: busy). */
         int (*start)(Backend *b, Sandbox *s);
 
-        /* Ends it; the owner is told DYING or ENDED later. Does nothing for one that is ending. */
+        /* Ends it; the owner is told DYING, EMPTY or ENDED later. Process 1 may be given a moment to say that all others
+         * have ended, until this is called once more. */
         void (*kill)(Backend *b, Sandbox *s);
 
         /* What it uses now. Returns 0 or -EOPNOTSUPP where nothing is counted. */

@@ -10,7 +10,7 @@ typedef struct Native {
         sd_event *event; /* borrowed */
         char *path;      /* owned; NULL: there is one connection only */
         int sock;        /* owned */
-        sd_event_source *io, *retry;
+        sd_event_source *io, *retry, *patience, *idle;
         bool synced;
         bool can_widen;   /* what connects knows of groups of system calls */
         bool can_forget;  /* and of images that change */
@@ -19,6 +19,7 @@ typedef struct Native {
         uint64_t last_cookie;
         char cgroup[256];
         LIST_HEAD(, Sandbox) sandboxes; /* all that have not ended, newest first; each with a reference */
+        LIST_HEAD(, Sandbox) asked;     /* of them: those whose process 1 was asked to end, and the spawner not yet */
         Sandbox **slots;                /* owned: the same by slot, borrowed */
         uint32_t n_slots;
 } Native;

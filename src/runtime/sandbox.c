@@ -77,7 +77,10 @@ void sandbox_set_state(Sandbox *s, SandboxState state) {
         (void) sandbox_ref(s); /* the owner may let go of it while it is told */
         s->state = state;
         if (state >= SANDBOX_DYING) {
-                sandbox_detach(s);
+                if (state == SANDBOX_DYING && s->end_asked)
+                        s->data = fd_close(s->data); /* what else it has to say is waited for */
+                else
+                        sandbox_detach(s);
                 lose_jobs(s);
                 if (s->companion)
                         s->companion_free(take_ptr(s->companion));
@@ -125,6 +128,15 @@ static int handle_event(Sandbox *s, const InitEvent *e, int *fd) {
         SandboxJob *j;
         int r;
 
+        if (e->type == INIT_ENDING) {
+                if (!s->end_asked)
+                        return -EBADMSG;
+                sandbox_set_state(s, SANDBOX_EMPTY);
+                backend_kill(s->backend, s); /* whether it ends or not */
+                return 0;
+        }
+        if (s->state >= SANDBOX_DYING)
+                return 0; /* nobody wants to know any more */
         switch (e->type) {
         case INIT_READY:
                 if (s->state != SANDBOX_STARTING || s->resuming)
@@ -219,12 +231,13 @@ static int on_control(sd_event_source *source, int fd, uint32_t revents, void *u
                 fds_close(fds, n_fds);
         }
         if (r < 0) {
-                if (s->error == 0 && (r == -EBADMSG || s->state == SANDBOX_STARTING)) {
+                if (s->error == 0 && s->state < SANDBOX_DYING && (r == -EBADMSG || s->state == SANDBOX_STARTING)) {
                         s->error = r == -EBADMSG ? r : -ECHILD;
                         (void) snprintf(s->error_text, sizeof s->error_text, "%s",
                                 r == -EBADMSG ? "process 1 does not keep to the protocol"
                                               : "process 1 was killed while it began");
                 }
+                sandbox_detach(s); /* it will not answer, so it is not asked */
                 backend_kill(s->backend, s);
                 sandbox_set_state(s, SANDBOX_DYING);
         }
@@ -297,12 +310,13 @@ static int send_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope sc
         return s->control >= 0 ? message_send(s->control, &iov, 1, NULL, 0) : -ENOTCONN;
 }
 
-void sandbox_end(Sandbox *s) {
+bool sandbox_end(Sandbox *s) {
         InitRequest request = { .type = INIT_END };
         struct iovec iov = { .iov_base = &request, .iov_len = sizeof request };
 
-        if (s->control >= 0 && s->state == SANDBOX_READY)
-                (void) message_send(s->control, &iov, 1, NULL, 0);
+        if (s->control >= 0 && s->state == SANDBOX_READY && !s->frozen)
+                s->end_asked = message_send(s->control, &iov, 1, NULL, 0) == 0;
+        return s->end_asked;
 }
 
 void sandbox_freeze(Sandbox *s, bool freeze) {

@@ -14,7 +14,8 @@ typedef enum SandboxState {
         SANDBOX_STARTING,
         SANDBOX_READY, /* waits, or is a session's */
         SANDBOX_DYING, /* no command can be run any more, processes may still be there */
-        SANDBOX_ENDED, /* nothing of it runs */
+        SANDBOX_EMPTY, /* nothing of it runs but process 1, which says so and is about to end; not all come by here */
+        SANDBOX_ENDED, /* nothing of it is there */
 } SandboxState;
 
 typedef struct Sandbox Sandbox;
@@ -54,6 +55,7 @@ struct Sandbox {
         bool pending; /* asked for, and known to a spawner that took the place of another */
         int error;     /* why it could not be made, negative */
         char error_text[128];
+        bool end_asked;  /* process 1 was asked to end */
         bool end_wanted; /* it is to end */
         bool end_told;   /* and its backend has been told */
         bool frozen;
@@ -78,7 +80,7 @@ struct Sandbox {
         uint32_t slot;
         uint64_t generation;
         pid_t pid;
-        LIST_ENTRY(Sandbox) entry;
+        LIST_ENTRY(Sandbox) entry, asked;
 
         /* counters of the cgroup leaf when the sandbox was new: the leaf had other tenants before */
         uint64_t base_cpu_usec;
@@ -124,8 +126,9 @@ int sandbox_disk_used(const Sandbox *s, uint64_t *ret);
 /* Stops all of it, process 1 included, or lets it go on. */
 void sandbox_freeze(Sandbox *s, bool freeze);
 
-/* For backends that are about to kill it: process 1 ends by itself, a moment earlier. It need not do so. */
-void sandbox_end(Sandbox *s);
+/* For backends that are about to kill it: asks process 1 to end all others. Returns whether it may do so. When it has
+ * said that it did, or cannot be heard any more, the backend's kill() is called again; it need not come to that. */
+bool sandbox_end(Sandbox *s);
 
 /* Sends a signal to what @j started. Returns 0 or -errno. */
 int sandbox_signal(Sandbox *s, const SandboxJob *j, int signal, InitScope scope);

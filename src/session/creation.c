@@ -153,8 +153,8 @@ static void on_sandbox(Sandbox *s, void *userdata) {
                 finish(c, s, false);
                 return;
         }
-        if (s->state == SANDBOX_DYING)
-                return; /* ENDED follows, with the reason */
+        if (s->state < SANDBOX_ENDED)
+                return; /* that follows, with the reason */
         (void) error_set(&error, s->error == -EAGAIN || s->error == -ENOTCONN ? ERROR_NO_CAPACITY : ERROR_INTERNAL,
                 "A sandbox could not be made: %s: %s.", s->error_text, strerror(-s->error));
         error.retry_after = error.kind == ERROR_NO_CAPACITY ? 1 : 0;

@@ -35,6 +35,7 @@ struct SessionManager {
         Session *by_id, *by_key; /* hash tables; @by_id is in order of creation */
         uint64_t last_sequence;
         unsigned n_sessions, n_ending;
+        unsigned n_empty; /* of those that are ending: nothing runs in them any more, which has been told */
         unsigned descriptors_max; /* sessions that our descriptors are enough for */
 
         EndedSession *ended; /* hash table in order of ending */

@@ -247,7 +247,8 @@ int session_check_capacity(SessionManager *m, unsigned before, Error *error) {
 }
 
 bool session_fits_soon(const SessionManager *m, unsigned before) {
-        return m->backend->n_clearing > 0 && m->n_sessions + m->n_ending + m->n_starting + before < session_max(m);
+        return m->n_empty + m->backend->n_clearing > 0 &&
+               m->n_sessions + m->n_ending - m->n_empty + m->n_starting + before < session_max(m);
 }
 
 /* --- finding --- */

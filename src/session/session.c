@@ -253,14 +253,23 @@ static void on_sandbox(Sandbox *sandbox, void *userdata) {
         (void) session_ref(s);
         if (!s->ended)
                 session_end(s, SESSION_LOST);
+        if (sandbox->state == SANDBOX_EMPTY && !s->is_empty) {
+                s->is_empty = true;
+                s->manager->n_empty++;
+        }
         if (sandbox->state == SANDBOX_ENDED) {
                 s->manager->n_ending--;
+                s->manager->n_empty -= s->is_empty;
+                s->is_empty = false;
                 creations_retry(s->manager); /* its place is free now */
                 sandbox_set_owner(sandbox, NULL, NULL);
+        }
+        if (sandbox->state >= SANDBOX_EMPTY) {
                 s->deadline_source = sd_event_source_disable_unref(s->deadline_source);
                 tell_end_waiters(s);
-                (void) session_unref(s); /* the reference that session_end() kept */
         }
+        if (sandbox->state == SANDBOX_ENDED)
+                (void) session_unref(s); /* the reference that session_end() kept */
         (void) session_unref(s);
 }
 
@@ -279,7 +288,7 @@ void session_end(Session *s, SessionEndReason reason) {
         /* commands are told now, their clients need not wait for the last process; the sandbox goes on to its end */
         if (s->sandbox->state < SANDBOX_DYING)
                 sandbox_set_state(s->sandbox, SANDBOX_DYING);
-        else if (s->sandbox->state == SANDBOX_ENDED)
+        else if (s->sandbox->state >= SANDBOX_EMPTY)
                 on_sandbox(s->sandbox, s);
 }
 
@@ -298,7 +307,7 @@ static int on_impatient(sd_event_source *source, uint64_t usec, void *userdata) 
 bool session_wait_end(Session *s, SessionEndWaiter *w) {
         assert(s->ended);
 
-        if (s->sandbox->state == SANDBOX_ENDED)
+        if (s->sandbox->state >= SANDBOX_EMPTY)
                 return false;
         if (!s->deadline_source) /* without memory for it: for as long as it takes */
                 (void) sd_event_add_time_relative(s->manager->event, &s->deadline_source, CLOCK_MONOTONIC,

@@ -52,6 +52,7 @@ struct Session {
         Sandbox *sandbox; /* owned */
         bool from_pool;
         bool ended, paused;
+        bool is_empty; /* counted in the manager's n_empty */
         usec_t left; /* of its time when the clock was stopped; 0: it goes on */
         SessionEndReason end_reason;
         usec_t created; /* wall clock */

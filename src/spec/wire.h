@@ -125,7 +125,8 @@ typedef enum InitRequestType {
         INIT_SIGNAL,   /* @exec, @signal, @scope; with INIT_FLAG_STARTED the answer is SIGNALLED, if it runs */
         INIT_RESUME,   /* from a new worker; strings: @argc numbers (uint32_t) of commands that it knows; answer: GONE for
                         * each of those that does not run, then RESUMED. All others are killed */
-        INIT_END,      /* ends at once, as when it is killed; who says so has it killed too */
+        INIT_END,      /* kills all others, answers ENDING, and ends a moment later if it is not killed; who says so has it
+                        * killed too: it may be unable to do any of that */
         INIT_LIMIT,    /* to a blank, from the spawner and before all else; strings: its tenant's Limits. No answer */
 } InitRequestType;
 
@@ -171,6 +172,7 @@ typedef enum InitEventType {
         INIT_RESUMED,   /* @exec: the highest number that was ever used; descriptor as with READY */
         INIT_EXITED,    /* @exec, @status as wait(2) gives it, @cpu_usec, @max_rss; nothing of it runs any more */
         INIT_SIGNALLED, /* @exec: the signal has been sent */
+        INIT_ENDING,    /* after END: no other process is left, and this one ends next */
         INIT_EVENT_MAX_,
 } InitEventType;
 

@@ -130,7 +130,9 @@ static void act(World *w, const uint8_t s[static STEP]) {
         unsigned i = s[2] % N_EXECS;
         Error error = { 0 };
 
-        if (s[1] % 8 < 3 && !w->execs[i]) {
+        if (s[1] == 0xff)
+                (void) sandbox_end(w->sandbox);
+        else if (s[1] % 8 < 3 && !w->execs[i]) {
                 static const char text[] = "{\"argv\":[\"x\"],\"stdin\":\"abc\"}", pty[] = "{\"argv\":[\"x\"],\"pty\":"
                                                                                            "{\"rows\":1,\"cols\":1}}";
                 _cleanup_exec_spec_ ExecSpec spec = { .output_max = 100 };
@@ -164,6 +166,7 @@ static void run_step(World *w, const uint8_t s[static STEP], const uint8_t *rest
         while (recv(w->init, buf, sizeof buf, MSG_DONTWAIT | MSG_TRUNC) > 0)
                 ;
         check(!w->killed || w->sandbox->state >= SANDBOX_DYING);
+        check(w->sandbox->state != SANDBOX_EMPTY || w->sandbox->end_asked);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

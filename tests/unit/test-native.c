@@ -136,6 +136,13 @@ static void test_what_is_no_message(void **state) {
 
 /* --- making and ending --- */
 
+static void assert_asked_to_end(int init) {
+        InitRequest end;
+
+        assert_int_equal(recv(init, &end, sizeof end, MSG_DONTWAIT), sizeof end);
+        assert_int_equal(end.type, INIT_END);
+}
+
 static void test_a_sandbox(void **state) {
         Fixture *f = *state;
         char cgroup[64];
@@ -154,12 +161,72 @@ static void test_a_sandbox(void **state) {
         backend_kill(f->backend, f->owners[0].sandbox);
         backend_kill(f->backend, f->owners[0].sandbox); /* once is enough */
         assert_kill(f, 3, 77);
-        InitRequest end;
-        assert_int_equal(recv(init, &end, sizeof end, MSG_DONTWAIT), sizeof end);
-        assert_int_equal(end.type, INIT_END);
+        assert_asked_to_end(init);
         assert_silent(f);
         say(f, (SpawnMessage){ .type = SPAWN_ENDED, .slot = 3, .generation = 77 });
         assert_int_equal(f->owners[0].state, SANDBOX_ENDED);
+        (void) close(init);
+}
+
+static void test_process_1_says_that_it_ends(void **state) {
+        Fixture *f = *state;
+
+        sync_up(f);
+        int init = make(f, 0, 7);
+        backend_kill(f->backend, f->owners[0].sandbox);
+        assert_asked_to_end(init);
+        init_says(f, init, INIT_ENDING);
+        assert_int_equal(f->owners[0].state, SANDBOX_EMPTY);
+        assert_kill(f, 0, 7); /* it may lie */
+        assert_silent(f);
+        say(f, (SpawnMessage){ .type = SPAWN_ENDED, .slot = 0, .generation = 7 });
+        assert_int_equal(f->owners[0].state, SANDBOX_ENDED);
+        (void) close(init);
+}
+
+static void test_process_1_says_nothing(void **state) {
+        Fixture *f = *state;
+
+        sync_up(f);
+        int gone = make(f, 0, 7), silent = make(f, 1, 8), frozen = make(f, 2, 9), late = make(f, 3, 10);
+        backend_kill(f->backend, f->owners[0].sandbox);
+        assert_asked_to_end(gone);
+        (void) close(gone);
+        assert_kill(f, 0, 7);
+        assert_int_equal(f->owners[0].state, SANDBOX_DYING);
+
+        backend_kill(f->backend, f->owners[1].sandbox);
+        assert_asked_to_end(silent);
+        assert_kill(f, 1, 8);
+        init_says(f, silent, INIT_ENDING); /* it is not too late */
+        assert_int_equal(f->owners[1].state, SANDBOX_EMPTY);
+        assert_silent(f);
+
+        f->owners[2].sandbox->frozen = true;
+        backend_kill(f->backend, f->owners[2].sandbox);
+        assert_int_equal(heard(f).slot, 2); /* at once */
+
+        backend_kill(f->backend, f->owners[3].sandbox);
+        say(f, (SpawnMessage){ .type = SPAWN_ENDED, .slot = 3, .generation = 10 });
+        assert_int_equal(f->owners[3].state, SANDBOX_ENDED);
+        assert_true(send(late, "", 1, MSG_NOSIGNAL) < 0); /* nobody listens to it */
+        (void) close(silent);
+        (void) close(frozen);
+        (void) close(late);
+}
+
+/* The worker ends before the patience with process 1 does. */
+static void test_no_kill_is_forgotten(void **state) {
+        Fixture *f = *state;
+        SpawnMessage m;
+
+        sync_up(f);
+        int init = make(f, 0, 7);
+        backend_kill(f->backend, f->owners[0].sandbox);
+        f->backend = backend_free(f->backend);
+        assert_int_equal(recv(f->spawner, &m, sizeof m, MSG_DONTWAIT), sizeof m);
+        assert_int_equal(m.type, SPAWN_KILL);
+        assert_int_equal(m.generation, 7);
         (void) close(init);
 }
 
@@ -328,7 +395,8 @@ static void test_kills_that_do_not_fit_come_later(void **state) {
         enum { MANY = 600 };
         static Owner owners[MANY];
         Fixture *f = *state;
-        int init[MANY], seen = 0;
+        int init[MANY];
+        unsigned seen = 0;
 
         (void) heard(f);
         say(f, (SpawnMessage){ .type = SPAWN_WELCOME, .cookie = WIRE_VERSION, .slot = MANY });
@@ -341,17 +409,15 @@ static void test_kills_that_do_not_fit_come_later(void **state) {
         for (unsigned i = 0; i < MANY; i++) /* nobody reads them meanwhile */
                 backend_kill(f->backend, owners[i].sandbox);
         bool killed[MANY] = { false };
-        for (;;) {
+        while (seen < MANY) {
                 SpawnMessage m;
-                run_ready(f->event);
-                if (recv(f->spawner, &m, sizeof m, MSG_DONTWAIT) != sizeof m)
-                        break;
+                RUN_UNTIL(f->event, recv(f->spawner, &m, sizeof m, MSG_DONTWAIT) == sizeof m);
                 assert_int_equal(m.type, SPAWN_KILL);
                 assert_true(m.slot < MANY && m.generation == m.slot + 1);
                 seen += !killed[m.slot];
                 killed[m.slot] = true;
         }
-        assert_int_equal(seen, MANY);
+        assert_silent(f);
         for (unsigned i = 0; i < MANY; i++) {
                 say(f, (SpawnMessage){ .type = SPAWN_ENDED, .slot = i, .generation = i + 1 });
                 assert_int_equal(owners[i].state, SANDBOX_ENDED);
@@ -427,6 +493,9 @@ int main(void) {
                 TEST(test_too_many_slots),
                 TEST(test_what_is_no_message),
                 TEST(test_a_sandbox),
+                TEST(test_process_1_says_that_it_ends),
+                TEST(test_process_1_says_nothing),
+                TEST(test_no_kill_is_forgotten),
                 TEST(test_what_is_being_cleared_counts),
                 TEST(test_it_fails),
                 TEST(test_it_ends_while_it_begins),

@@ -325,6 +325,23 @@ static void test_broken_after_ready(void **state) {
         assert_killed(*state);
 }
 
+static void test_an_end_that_nobody_asked_for(void **state) {
+        Fixture *f = *state;
+
+        tell(f, &(InitEvent){ .type = INIT_ENDING });
+        assert_killed(f);
+        assert_int_equal(f->n_notified, 2); /* it never was said to be empty */
+        assert_int_equal(f->sandbox->error, -EBADMSG);
+
+        assert_int_equal(teardown(state), 0);
+        assert_int_equal(setup_starting(state), 0);
+        f = *state;
+        assert_false(sandbox_end(f->sandbox)); /* it cannot be asked yet */
+        tell(f, &(InitEvent){ .type = INIT_ENDING });
+        assert_int_equal(f->sandbox->state, SANDBOX_DYING);
+        assert_int_equal(f->backend->n_killed, 1);
+}
+
 static void test_types_that_are_none(void **state) {
         static const uint32_t types[] = { 0, INIT_EVENT_MAX_, 77, INT32_MAX, UINT32_MAX };
 
@@ -601,6 +618,53 @@ static void test_as_much_as_it_was_asked_for_is_no_flood(void **state) {
 
 /* --- the end --- */
 
+/* As a backend and a session's end do. */
+static void ask_to_end(Fixture *f) {
+        assert_true(sandbox_end(f->sandbox));
+        sandbox_set_state(f->sandbox, SANDBOX_DYING);
+        assert_int_equal(f->sandbox->data, -EBADF);
+        assert_true(f->sandbox->control >= 0);
+}
+
+static void test_it_says_that_it_ends(void **state) {
+        Fixture *f = *state;
+        Job *j = run(f, 0);
+
+        ask_to_end(f);
+        assert_int_equal(j->n_lost, 1);
+        tell(f, &(InitEvent){ .type = INIT_EXITED, .exec = 1 }); /* as it was before it knew */
+        tell(f, &(InitEvent){ .type = INIT_ENDING });
+        assert_int_equal(f->sandbox->state, SANDBOX_EMPTY);
+        assert_int_equal(f->states[2], SANDBOX_EMPTY);
+        assert_int_equal(f->backend->n_killed, 1);
+        assert_int_equal(j->n_exited, 0);
+        assert_int_equal(count_fds(), f->n_fds - 1);
+        assert_int_equal(f->n_notified, 3);
+}
+
+static void test_what_else_it_says_while_it_ends(void **state) {
+        static const uint32_t types[] = { INIT_READY, INIT_BROKEN, INIT_RESUMED, INIT_REFUSED, INIT_SIGNALLED, 77 };
+        Fixture *f = *state;
+        InitEvent e = { .type = INIT_EXITED };
+
+        ask_to_end(f);
+        for (size_t i = 0; i < ELEMENTSOF(types); i++)
+                tell_with(f, types[i], open_data(1));
+        assert_int_equal(f->sandbox->state, SANDBOX_DYING);
+        assert_int_equal(f->sandbox->data, -EBADF);
+        assert_int_equal(count_fds(), f->n_fds);
+        assert_int_equal(f->backend->n_killed, 0); /* that is up to who asked */
+
+        while (f->sandbox->control >= 0) { /* it is not listened to for ever */
+                (void) send(f->fake->init, &e, sizeof e, MSG_NOSIGNAL | MSG_DONTWAIT);
+                assert_true(sd_event_run(f->event, 0) >= 0);
+        }
+        assert_int_equal(f->backend->n_killed, 1);
+        assert_int_equal(f->sandbox->state, SANDBOX_DYING);
+        assert_int_equal(f->sandbox->error, 0);
+        assert_int_equal(count_fds(), f->n_fds - 1);
+}
+
 static void test_gone(void **state) {
         Fixture *f = *state;
         Job *a = run(f, 0), *b = run(f, 1);
@@ -671,6 +735,7 @@ int main(void) {
                 TEST_STARTING(test_descriptors_that_tell_nothing_of_it),
                 TEST(test_ready_twice),
                 TEST(test_broken_after_ready),
+                TEST(test_an_end_that_nobody_asked_for),
                 TEST(test_types_that_are_none),
                 TEST(test_sizes_that_are_wrong),
                 TEST(test_commands_that_nobody_knows),
@@ -689,6 +754,8 @@ int main(void) {
                 TEST(test_a_flood_ends_the_sandbox),
                 TEST(test_as_much_as_it_was_asked_for_is_no_flood),
                 TEST(test_gone),
+                TEST(test_it_says_that_it_ends),
+                TEST(test_what_else_it_says_while_it_ends),
                 TEST(test_an_owner_that_lets_go),
                 TEST(test_who_does_not_read_blocks_nobody),
                 TEST(test_forgotten_commands),

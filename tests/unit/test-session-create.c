@@ -274,6 +274,26 @@ static void test_place_that_is_being_cleared(void **state) {
         assert_int_equal(session_count(f->manager), 2);
 }
 
+/* What is missing is the place of one in which nothing runs any more, but whose process 1 is still there. */
+static void test_place_of_one_that_is_empty(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome a, b, c, d;
+
+        max_sessions(f, 1);
+        make(f, &plain, &a);
+        f->backend->automatic_end = false;
+        session_end(a.session, SESSION_DELETED);
+        assert_int_equal(create(f, &plain, &b, NULL), -EAGAIN); /* something may run in it for long */
+        sandbox_set_state(a.session->sandbox, SANDBOX_EMPTY);
+        assert_int_equal(create(f, &plain, &c, NULL), 1);
+        assert_int_equal(create(f, &plain, &d, NULL), -EAGAIN);
+        run_ready(f->event);
+        assert_int_equal(c.n_done, 0);
+        fake_end(f->backend, fake_sandbox_of(f->backend, a.session->sandbox), 0);
+        RUN_UNTIL(f->event, c.n_done == 1);
+        assert_non_null(c.session);
+}
+
 static void test_place_that_is_not_cleared(void **state) {
         Fixture *f = *state;
         _cleanup_outcome_ Outcome a, b;
@@ -569,6 +589,7 @@ int main(void) {
                 TEST(test_a_race_for_a_key_in_the_queue),
                 TEST(test_no_more_than_allowed),
                 TEST(test_place_that_is_being_cleared),
+                TEST(test_place_of_one_that_is_empty),
                 TEST(test_place_that_is_not_cleared),
                 TEST(test_no_more_of_one_owner_than_allowed),
                 TEST(test_those_that_are_being_made_count),

@@ -231,6 +231,28 @@ static void test_the_end_is_told_when_nothing_runs(void **state) {
         assert_false(session_wait_end(o.session, &first.waiter)); /* that is so already */
 }
 
+/* Process 1 has said so and is not gone yet: its place is not free. */
+static void test_the_end_is_told_before_its_place_is_free(void **state) {
+        Fixture *f = *state;
+        _cleanup_outcome_ Outcome o;
+        EndTest test = { .waiter.ended = on_ended };
+
+        f->backend->automatic_end = false;
+        make(f, &plain, &o);
+        session_end(o.session, SESSION_DELETED);
+        assert_true(session_wait_end(o.session, &test.waiter));
+        sandbox_set_state(o.session->sandbox, SANDBOX_EMPTY);
+        assert_int_equal(test.n, 1);
+        assert_null(o.session->deadline_source);
+        assert_false(session_wait_end(o.session, &test.waiter));
+        assert_int_equal(f->manager->n_ending, 1);
+        assert_int_equal(f->manager->n_empty, 1);
+        fake_end(f->backend, fake_sandbox(f->backend, 0), 0);
+        assert_int_equal(test.n, 1);
+        assert_int_equal(f->manager->n_ending, 0);
+        assert_int_equal(f->manager->n_empty, 0);
+}
+
 static void test_description(void **state) {
         Fixture *f = *state;
         _cleanup_outcome_ Outcome o;
@@ -283,6 +305,7 @@ int main(void) {
                 TEST(test_ids_that_are_none),
                 TEST(test_owners_see_their_own),
                 TEST(test_the_end_is_told_when_nothing_runs),
+                TEST(test_the_end_is_told_before_its_place_is_free),
                 TEST(test_description),
                 TEST(test_description_as_text),
         };
