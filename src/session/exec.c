@@ -10,9 +10,9 @@
 #include "runtime/backend.h"
 
 /* A killed command is answered after this time even when its end has not been told; after the second its sandbox,
- * which seems to be beyond control, is ended. */
+ * which seems to be beyond control, is ended: not before a machine that is merely slow would have told. */
 #define KILL_ANSWER_USEC (150 * USEC_PER_MSEC)
-#define KILL_PATIENCE_USEC (2 * USEC_PER_SEC)
+#define KILL_PATIENCE_USEC (10 * USEC_PER_SEC)
 #define COMMAND_SHOWN_MAX 256U
 #define LOG_MIN (64 * KIB)
 
