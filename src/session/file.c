@@ -89,20 +89,37 @@ char *file_path_join(const char *path, const char *name, size_t name_length) {
         return k < 0 ? NULL : text;
 }
 
-int file_set_text(json_t *object, const char *name, const char *bytes, size_t length) {
-        _cleanup_free_ char *text = NULL, *base64 = NULL;
-        char key[32];
+/* How bytes are told: as they are, or where they are no UTF-8 as a text that is like them, and as base64. */
+typedef struct Told {
+        const char *text; /* NULL: out of memory */
+        size_t length;
+        char key[32], *base64; /* under this name too, or NULL */
+        char *owned;
+} Told;
+
+static Told tell(const char *name, const char *bytes, size_t length) {
+        Told t = { .text = bytes, .length = length };
 
         if (utf8_is_valid(bytes, length))
-                return json_object_set_new_nocheck(object, name, json_stringn_nocheck(bytes, length));
-        text = utf8_replace(bytes, length, &(size_t){ 0 });
-        base64 = base64_encode(bytes, length);
-        if (!text || !base64)
+                return t;
+        (void) snprintf(t.key, sizeof t.key, "%s_base64", name);
+        t.base64 = base64_encode(bytes, length);
+        t.owned = t.base64 ? utf8_replace(bytes, length, &t.length) : NULL;
+        t.text = t.owned;
+        return t;
+}
+
+static void told_done(Told *t) {
+        free(t->base64);
+        free(t->owned);
+}
+
+int file_set_text(json_t *object, const char *name, const char *bytes, size_t length) {
+        _cleanup_(told_done) Told t = tell(name, bytes, length);
+
+        if (!t.text || json_object_set_new_nocheck(object, name, json_stringn_nocheck(t.text, t.length)) < 0)
                 return -1;
-        (void) snprintf(key, sizeof key, "%s_base64", name);
-        if (json_object_set_new_nocheck(object, name, json_string_nocheck(text)) < 0)
-                return -1;
-        return json_object_set_new_nocheck(object, key, json_string_nocheck(base64));
+        return t.base64 ? json_object_set_new_nocheck(object, t.key, json_string_nocheck(t.base64)) : 0;
 }
 
 /* --- what clients see --- */
@@ -133,17 +150,12 @@ char *file_tag(const FileRecord *node, char buf[static FILE_TAG_MAX]) {
 /* As file_set_text(). @length bytes take up to BYTES_MAX() at @p. Returns the end, NULL when out of memory. */
 #define BYTES_MAX(length) (JSON_ESCAPED_MAX(length) + 2 * (length) + 80)
 static char *put_bytes(char *p, const char *name, const char *bytes, size_t length) {
-        _cleanup_free_ char *text = NULL, *base64 = NULL;
-        char key[32];
+        _cleanup_(told_done) Told t = tell(name, bytes, length);
 
-        if (utf8_is_valid(bytes, length))
-                return json_put_text(p, name, bytes, length);
-        base64 = base64_encode(bytes, length);
-        text = utf8_replace(bytes, length, &length);
-        if (!text || !base64)
+        if (!t.text)
                 return NULL;
-        (void) snprintf(key, sizeof key, "%s_base64", name);
-        return json_put_text(json_put_text(p, name, text, length), key, base64, strlen(base64));
+        p = json_put_text(p, name, t.text, t.length);
+        return t.base64 ? json_put_text(p, t.key, t.base64, strlen(t.base64)) : p;
 }
 
 static char *put_mode(char *p, uint32_t mode) {

@@ -36,7 +36,7 @@ char *file_path_join(const char *path, const char *name, size_t name_length);
  * "target_base64" where a text is not valid UTF-8. @path: as the client named it. New JSON text or NULL. */
 char *file_describe(const FileRecord *node, const char *path);
 
-/* Adds a text that may be any bytes. */
+/* Adds a text that may be any bytes. Returns 0 or -1. */
 int file_set_text(json_t *object, const char *name, const char *bytes, size_t length);
 
 const char *file_type_text(uint32_t mode);
