@@ -18,17 +18,19 @@ typedef struct HttpConnection {
         int fd;             /* borrowed from the library */
         bool busy;          /* a request is being read or served */
         bool reading;
-        bool closing;         /* it was shut down, which the library has not noticed yet */
-        bool bad_target;      /* of the request that is being read */
-        bool unread;          /* it ends before all that the client sends is read */
-        HttpRequest *request; /* borrowed: that is being read or served, or NULL */
-        usec_t piece;         /* monotonic: when the last part of a body came */
-        usec_t held;          /* monotonic: since when it is not read from, for we are not ready; 0: it is */
-        char caller[72];      /* where it comes from, for the log */
-        bool own;             /* see http_server_listen_own() */
-        char *target;         /* owned: of the request that is being read or served; kept on demand */
-        usec_t since;         /* monotonic: accepted, or the last request ended */
-        usec_t deadline;      /* of the head or the body that is being read */
+        bool closing;                  /* it was shut down, which the library has not noticed yet */
+        bool bad_target;               /* of the request that is being read */
+        bool unread;                   /* it ends before all that the client sends is read */
+        HttpRequest *request;          /* borrowed: that is being read or served, or NULL */
+        usec_t piece;                  /* monotonic: when the last part of a body came */
+        usec_t seen_piece;             /* the same when stuck connections were looked for */
+        int seen_unread;               /* and what had come that was not read, in bytes */
+        usec_t held;                   /* monotonic: since when it is not read from, for we are not ready; 0: it is */
+        char caller[72];               /* where it comes from, for the log */
+        bool own;                      /* see http_server_listen_own() */
+        char *target;                  /* owned: of the request that is being read or served; kept on demand */
+        usec_t since;                  /* monotonic: accepted, or the last request ended */
+        usec_t deadline;               /* of the head or the body that is being read */
         struct MHD_Connection *broken; /* see http_server_break() */
         sd_event_source *hangup;       /* tells once that the client has gone; from the first request that waits on */
         bool gone;                     /* it has told so */
@@ -98,17 +100,16 @@ struct HttpServer {
         usec_t refusals_since;
         sd_event_source **listeners;
         size_t n_listeners;
-        bool adding_own;  /* the connection that is being added is of this process */
-        uint64_t n_calls; /* of the library to us */
-        uint64_t seen_calls;
-        unsigned idle_turns; /* in which it wanted to run at once and called nobody */
+        bool adding_own; /* the connection that is being added is of this process */
+        usec_t circling; /* monotonic: since when the library has wanted to run at once each time; 0: it does not */
+        usec_t looked;   /* then: when stuck connections were looked for */
 };
 
 /* server.c: makes the library look at what has changed. */
 void http_server_run_soon(HttpServer *s);
 /* A stream ends in the middle, the library is about to hear so. It (0.9.75) then closes the connection, but does not
- * look at it again and keeps its descriptor until all that have been idle for longer are gone: so it is held, and let go
- * in the next turn. */
+ * look at it again and keeps its descriptor until all that have been idle for longer are gone: so it is held, and let
+ * go in the next turn. */
 void http_server_break(HttpServer *s, HttpConnection *c, struct MHD_Connection *connection);
 
 /* request.c */

@@ -469,7 +469,6 @@ static ssize_t read_stream(void *cls, uint64_t position, char *buf, size_t size)
         HttpRequest *r = cls;
 
         (void) position;
-        r->server->n_calls++;
         ssize_t n = r->stream_ended ? HTTP_STREAM_BROKEN : r->stream_read(r, buf, size, r->userdata);
         if (n > 0)
                 return n;

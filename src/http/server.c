@@ -6,6 +6,7 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -24,8 +25,8 @@
 #define BODY_PATIENCE_USEC (30 * USEC_PER_SEC)
 #define BODY_RATE_MIN (64 * KIB) /* bytes a second that a body has to come with beyond that */
 #define LIBRARY_TIMEOUT_SEC 90U
-#define IDLE_TURNS_MAX 1000U /* more of them than the library has reason for */
-#define STUCK_USEC USEC_PER_SEC
+#define LOOK_USEC (20 * USEC_PER_MSEC)
+#define STUCK_USEC (5 * USEC_PER_SEC)
 
 /* --- connections --- */
 
@@ -34,7 +35,6 @@ static void on_connection(
         HttpServer *s = cls;
         HttpConnection *c = *context;
 
-        s->n_calls++;
         if (code == MHD_CONNECTION_NOTIFY_STARTED) {
                 const union MHD_ConnectionInfo *info =
                         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
@@ -86,15 +86,13 @@ static bool close_idle_one(HttpServer *s) {
 
 /* Ends a connection whose body does not come. While it reads, the library takes no answer: nothing was sent for this
  * request yet, so that it can be written beside it. */
-static void refuse_late_body(HttpServer *s, HttpConnection *c) {
-        ErrorKind kind = c->request->refused ? ERROR_TOO_LARGE : ERROR_REQUEST_TIMEOUT;
+static void refuse_in_body(HttpServer *s, HttpConnection *c, ErrorKind kind, const char *detail) {
         unsigned status = error_http_status(kind);
         char text[512], answer[1024];
 
         (void) snprintf(text, sizeof text,
-                "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"The body did not come in "
-                "time.\"}",
-                error_title(kind), status);
+                "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%u,\"detail\":\"%s\"}", error_title(kind),
+                status, detail);
         int n = snprintf(answer, sizeof answer,
                 "HTTP/1.1 %u %s\r\nConnection: close\r\nContent-Type: application/problem+json\r\nX-Request-Id: %s\r\n"
                 "Content-Length: %zu\r\n\r\n%s",
@@ -113,22 +111,43 @@ static void close_late_ones(HttpServer *s) {
                 if (c->closing)
                         continue;
                 if (c->busy && c->reading && !c->held && now > c->deadline)
-                        refuse_late_body(s, c);
+                        refuse_in_body(s, c, c->request->refused ? ERROR_TOO_LARGE : ERROR_REQUEST_TIMEOUT,
+                                "The body did not come in time.");
                 else if (!c->busy && now > (c->deadline ? c->deadline : c->since + IDLE_PATIENCE_USEC))
                         close_connection(c);
         }
 }
 
 /* The library (0.9.75) turns in circles over a line of a chunked body that is longer than its buffer, until its own
- * time limit. Such a connection calls nobody any more, though the library wants to run at once, again and again. */
-static void close_stuck_ones(HttpServer *s) {
-        usec_t now = clock_monotonic();
+ * time limit: it wants to run at once, again and again, and reads no more from that connection. What has come for it
+ * stays where it is, from one look to the next; where nothing has come since the buffer was full, only time tells it
+ * from one that is slow while others keep the library busy. */
+static void refuse_stuck_ones(HttpServer *s, usec_t now) {
         HttpConnection *c;
 
-        s->idle_turns = 0;
-        TAILQ_FOREACH(c, &s->connections, entry)
-        if (c->reading && !c->held && !c->closing && c->request->chunked && now - c->piece > STUCK_USEC)
-                close_connection(c);
+        TAILQ_FOREACH(c, &s->connections, entry) {
+                int unread = 0;
+                if (!c->reading || c->held || c->closing || !c->request->chunked)
+                        continue;
+                (void) ioctl(c->fd, FIONREAD, &unread);
+                if ((c->seen_piece == c->piece && c->seen_unread > 0 && unread >= c->seen_unread) ||
+                        now - MAX(c->piece, s->circling) > STUCK_USEC)
+                        refuse_in_body(s, c, ERROR_MALFORMED, "A line of the chunked body is too long.");
+                c->seen_piece = c->piece;
+                c->seen_unread = unread;
+        }
+}
+
+/* The library wants to run at once, as it did the last time. */
+static void look_for_stuck_ones(HttpServer *s) {
+        usec_t now = clock_monotonic();
+
+        if (s->circling == 0)
+                s->circling = s->looked = now;
+        if (now - s->looked > LOOK_USEC) {
+                refuse_stuck_ones(s, now);
+                s->looked = now;
+        }
 }
 
 /* --- requests --- */
@@ -223,7 +242,6 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
         HttpRequest *r = *context;
         Error error = { 0 };
 
-        s->n_calls++;
         if (!r) {
                 const union MHD_ConnectionInfo *info =
                         MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
@@ -298,9 +316,7 @@ static size_t on_unescape(void *cls, struct MHD_Connection *connection, char *te
 
 static void on_completed(
         void *cls, struct MHD_Connection *connection, void **context, enum MHD_RequestTerminationCode code) {
-        HttpServer *s = cls;
-
-        s->n_calls++;
+        (void) cls;
         (void) connection;
         (void) code;
         if (*context)
@@ -343,9 +359,12 @@ static void run(HttpServer *s) {
         for (int i = 0; i < STEPS_PER_TURN; i++) {
                 (void) MHD_run(s->daemon);
                 /* other than "at once" are only time limits, which the tick looks after */
-                if (MHD_get_timeout(s->daemon, &timeout) != MHD_YES || timeout > 0)
+                if (MHD_get_timeout(s->daemon, &timeout) != MHD_YES || timeout > 0) {
+                        s->circling = 0;
                         return;
+                }
         }
+        look_for_stuck_ones(s);
         http_server_run_soon(s);
 }
 
@@ -361,10 +380,6 @@ static int on_again(sd_event_source *source, void *userdata) {
         HttpServer *s = userdata;
 
         (void) source;
-        s->idle_turns = s->n_calls == s->seen_calls ? s->idle_turns + 1 : 0;
-        s->seen_calls = s->n_calls;
-        if (s->idle_turns > IDLE_TURNS_MAX)
-                close_stuck_ones(s);
         run(s);
         return 0;
 }

@@ -119,22 +119,67 @@ static void test_who_is_waited_for_is_not_late(void **state) {
         assert_string_equal(body_of(next_answer(f, &f->clients[0])), "after an hour");
 }
 
+#define CHUNKED_HEAD "POST /echo HTTP/1.1\r\nHost: a\r\nX-Request-Id: long\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+static void assert_line_refused(Fixture *f, Client *c) {
+        const char *text = next_answer(f, c);
+
+        assert_problem(text, 400, NULL);
+        assert_has(text, "\r\nX-Request-Id: long\r\n");
+        assert_closes(f, c);
+}
+
+static void assert_served(Fixture *f, Client *c) {
+        send_text(c, "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_status(next_answer(f, c), 200);
+}
+
+/* Some that others are served beside, and one that sends a chunk now and then. */
 static void test_a_line_of_a_chunk_without_an_end(void **state) {
         Fixture *f = *state;
         static char line[40000];
 
         memset(line, 'a', sizeof line);
-        send_text(&f->clients[0], "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2;");
+        send_text(&f->clients[0], CHUNKED_HEAD "2;");
+        send_text(&f->clients[2], CHUNKED_HEAD "1\r\nb");
         send_bytes(&f->clients[0], line, sizeof line);
-        for (unsigned i = 0; i < 3; i++) { /* others are served meanwhile */
-                send_text(&f->clients[1], "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
-                assert_status(next_answer(f, &f->clients[1]), 200);
-        }
-        clock_shift_for_test(2 * USEC_PER_SEC);
-        assert_closes(f, &f->clients[0]);
+        for (unsigned i = 0; i < 3; i++)
+                assert_served(f, &f->clients[1]);
+        assert_line_refused(f, &f->clients[0]);
+        send_text(&f->clients[2], "\r\n0\r\n\r\n");
+        assert_string_equal(body_of(next_answer(f, &f->clients[2])), "b");
         RUN_UNTIL(f->event, http_server_n_busy(f->routes.server) == 0);
-        send_text(&f->clients[1], "GET /open HTTP/1.1\r\nHost: a\r\n\r\n");
-        assert_status(next_answer(f, &f->clients[1]), 200);
+        assert_served(f, &f->clients[1]);
+}
+
+/* Does the library turn in circles? */
+static bool is_circling(Fixture *f) {
+        for (unsigned i = 0; i < 50; i++)
+                if (sd_event_run(f->event, 0) == 0)
+                        return false;
+        return true;
+}
+
+/* Nothing of it is left unread. */
+static void test_a_line_of_a_chunk_that_fills_the_buffer(void **state) {
+        Fixture *f = *state;
+        static char line[32000];
+
+        memset(line, 'a', sizeof line);
+        send_text(&f->clients[0], CHUNKED_HEAD "2;");
+        send_bytes(&f->clients[0], line, sizeof line);
+        for (unsigned i = 0; !is_circling(f); i++) {
+                assert_true(i < 1000);
+                send_text(&f->clients[0], "a");
+        }
+        clock_shift_for_test(4 * USEC_PER_SEC);
+        assert_true(is_circling(f));
+        assert_int_equal(http_server_n_busy(f->routes.server), 1);
+        assert_served(f, &f->clients[1]);
+        clock_shift_for_test(2 * USEC_PER_SEC);
+        assert_line_refused(f, &f->clients[0]);
+        RUN_UNTIL(f->event, http_server_n_busy(f->routes.server) == 0);
+        assert_served(f, &f->clients[1]);
 }
 
 /* --- what may mean several things --- */
@@ -196,6 +241,7 @@ int main(void) {
                 TEST(test_bodies_that_do_not_come),
                 TEST(test_who_is_waited_for_is_not_late),
                 TEST(test_a_line_of_a_chunk_without_an_end),
+                TEST(test_a_line_of_a_chunk_that_fills_the_buffer),
                 TEST(test_unclear_heads),
                 TEST(test_chunks_in_http_1_0),
         };
