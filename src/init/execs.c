@@ -4,7 +4,9 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -23,6 +25,14 @@ static Exec execs[INIT_EXECS_MAX];
 static uint32_t last_number;
 static unsigned n_execs, n_beginning;
 static bool childless = true; /* the kernel said so, and nothing was started since */
+
+/* From the kernel itself: what libc would ask without a call is not there (init/stack.h). */
+static usec_t now(void) {
+        struct timespec t = { 0 };
+
+        (void) syscall(SYS_clock_gettime, CLOCK_MONOTONIC, &t);
+        return (usec_t) t.tv_sec * USEC_PER_SEC + (usec_t) t.tv_nsec / 1000;
+}
 
 Exec *execs_find(uint32_t number) {
         for (size_t i = 0; i < INIT_EXECS_MAX; i++)
@@ -122,7 +132,7 @@ void execs_look(Exec *e) {
 }
 
 void execs_look_after(void) {
-        usec_t now = n_beginning > 0 ? clock_monotonic() : 0;
+        usec_t time = n_beginning > 0 ? now() : 0;
 
         for (size_t i = 0; i < INIT_EXECS_MAX && n_beginning > 0; i++) {
                 Exec *e = &execs[i];
@@ -131,8 +141,8 @@ void execs_look_after(void) {
                 if (e->number == 0 || e->report < 0)
                         continue;
                 /* not while the whole sandbox was frozen */
-                e->waited += MIN(now - e->looked, 4 * BEGIN_LOOK_MS * USEC_PER_MSEC);
-                e->looked = now;
+                e->waited += MIN(time - e->looked, 4 * BEGIN_LOOK_MS * USEC_PER_MSEC);
+                e->looked = time;
                 if (e->waited > BEGIN_PATIENCE_USEC) {
                         uint32_t number = e->number;
                         (void) sweep_signal(number, SIGKILL);
@@ -192,8 +202,10 @@ void execs_add(Exec *e, const Exec *new) {
         *e = *new;
         last_number = MAX(last_number, e->number);
         n_execs++;
-        if (e->report >= 0)
+        if (e->report >= 0) {
+                e->looked = now();
                 n_beginning++;
+        }
 }
 
 void execs_expect(void) {

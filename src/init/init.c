@@ -14,6 +14,7 @@
 #include "init/event.h"
 #include "init/execs.h"
 #include "init/memory.h"
+#include "init/stack.h"
 #include "init/sweep.h"
 #include "init/terminal.h"
 
@@ -55,8 +56,6 @@ static pid_t start(Command *c, Exec *e, InitStage *ret_stage) {
         pid_t pid = command_start(c, alone, &e->report);
         if (pid < 0)
                 e->master = fd_close(e->master);
-        else
-                e->looked = clock_monotonic();
         return pid;
 }
 
@@ -226,6 +225,27 @@ static void wait_for_limits(uint32_t flags) {
                 _exit(EXIT_FAILURE);
 }
 
+_noreturn_ static void loop(void) {
+        for (;;) {
+                struct pollfd p[2 + INIT_EXECS_MAX];
+
+                p[0] = (struct pollfd){ .fd = INIT_CONTROL_FD, .events = POLLIN };
+                p[1] = (struct pollfd){ .fd = INIT_CHILDREN_FD, .events = POLLIN };
+                if (poll(p, 2 + execs_poll(p + 2), execs_patience()) < 0)
+                        continue;
+                execs_look_after();
+                if (p[1].revents)
+                        execs_reap();
+                if (p[0].revents)
+                        serve();
+        }
+}
+
+_noreturn_ static void loop_with_little(void) {
+        stack_give_back();
+        loop();
+}
+
 void init_run(uint32_t flags) {
         InitEvent ready = { .type = INIT_READY };
         sigset_t all;
@@ -241,19 +261,7 @@ void init_run(uint32_t flags) {
         if (flags & ZYGOTE_BLANK) {
                 warm_up();
                 wait_for_limits(flags);
-        } else
-                memory_give_stack_back(__builtin_frame_address(0));
-        for (;;) {
-                struct pollfd p[2 + INIT_EXECS_MAX];
-
-                p[0] = (struct pollfd){ .fd = INIT_CONTROL_FD, .events = POLLIN };
-                p[1] = (struct pollfd){ .fd = INIT_CHILDREN_FD, .events = POLLIN };
-                if (poll(p, 2 + execs_poll(p + 2), execs_patience()) < 0)
-                        continue;
-                execs_look_after();
-                if (p[1].revents)
-                        execs_reap();
-                if (p[0].revents)
-                        serve();
+                loop();
         }
+        _exit(stack_begin_again(loop_with_little) < 0 ? EXIT_FAILURE : EXIT_SUCCESS);
 }

@@ -6,25 +6,13 @@
 #include <unistd.h>
 
 #define PAGE 4096U
-#define STACK_NEEDED 256U /* for a call, below the frame of what gives back the stack */
-#define STACK_USED (32U * 1024U)
 
-static void give_back(uintptr_t from, uintptr_t to) {
-        from = (from + PAGE - 1) & ~(uintptr_t) (PAGE - 1);
-        to &= ~(uintptr_t) (PAGE - 1);
+void memory_give_back(void *start, size_t size) {
+        uintptr_t from = ((uintptr_t) start + PAGE - 1) & ~(uintptr_t) (PAGE - 1);
+        uintptr_t to = ((uintptr_t) start + size) & ~(uintptr_t) (PAGE - 1);
+
         if (from < to)
                 (void) madvise((void *) from, to - from, MADV_DONTNEED); /* it is memory that is saved, no more */
-}
-
-void memory_give_back(void *from, size_t size) {
-        give_back((uintptr_t) from, (uintptr_t) from + size);
-}
-
-_noinline_ void memory_give_stack_back(const void *frame) {
-        uintptr_t here = (uintptr_t) __builtin_frame_address(0);
-
-        give_back(here - STACK_USED, here - STACK_NEEDED);
-        give_back((uintptr_t) frame, (uintptr_t) environ);
 }
 
 /* What most commands look up in the image first. */

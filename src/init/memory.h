@@ -6,11 +6,7 @@
 /* Memory of process 1: a sandbox that waits has as little as can be, a blank what its first command needs. */
 
 /* Gives back the whole pages of @size bytes at @from; what is in them is zeros then. */
-void memory_give_back(void *from, size_t size);
-/* What made the sandbox has written to pages of the stack that a sandbox which waits does not need: those below the
- * frame of this function, and those above @frame, that of a function which never returns; where arguments begin
- * something is to be read. */
-_noinline_ void memory_give_stack_back(const void *frame);
+void memory_give_back(void *start, size_t size);
 
 /* Has the pages of these bytes there. */
 void memory_touch(void *from, size_t size);

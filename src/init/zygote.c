@@ -18,6 +18,7 @@
 #include "base/fd.h"
 #include "init/init.h"
 #include "init/landlock.h"
+#include "init/stack.h"
 #include "init/undertaker.h"
 
 /*
@@ -309,7 +310,7 @@ static int prepare(Zygote *z, const char **ret_what) {
         return undertaker_start();
 }
 
-int zygote_main(void) {
+_noreturn_ static void run(void) {
         Zygote z = { .home_netns = -EBADF };
         ZygoteMessage m = { .type = ZYGOTE_HELLO };
         const char *what = "";
@@ -328,7 +329,7 @@ int zygote_main(void) {
 
         int r = prepare(&z, &what);
         if (r < 0)
-                return fail(what, r);
+                _exit(fail(what, r));
 
         m.identity = count_identities();
         r = answer(&m, -EBADF);
@@ -343,5 +344,9 @@ int zygote_main(void) {
                 }
                 fds_close(fds, n_fds);
         }
-        return EXIT_SUCCESS;
+        _exit(EXIT_SUCCESS);
+}
+
+int zygote_main(void) {
+        return fail("making a stack", stack_move(run));
 }

@@ -91,10 +91,8 @@ int attack_argv_visible(char part) {
 
         (void) part;
         ssize_t n = read_file("/proc/1/cmdline", text, sizeof text);
-        if (n > 0 && strcmp(text, "sandbox-init") != 0)
+        if (n > 0)
                 hole("command line of process 1: %.60s", text);
-        if (n > (ssize_t) strlen(text) + 1)
-                hole("process 1 has arguments");
         if (read_file("/proc/1/environ", text, sizeof text) > 0)
                 hole("environment of process 1: %.60s", text);
         if (readlink("/proc/1/exe", text, sizeof text) > 0)

@@ -77,6 +77,14 @@ def arguments(pid):
         return b""
 
 
+def name_of(pid):
+    try:
+        with open(f"/proc/{pid}/comm", "rb") as f:
+            return f.read().rstrip(b"\n")
+    except OSError:
+        return b""
+
+
 def cpu_seconds(pid):
     with open(f"/proc/{pid}/stat") as f:
         fields = f.read().rsplit(")", 1)[1].split()
@@ -376,7 +384,7 @@ def process_1_is_killed():
         victim = []
 
         def begun():
-            victim[:] = [p for p in descendants(main.pid) if arguments(p).startswith(b"sandbox-init") and
+            victim[:] = [p for p in descendants(main.pid) if name_of(p) == b"sandbox-init" and
                          any(b"sleep" in arguments(c) for c in children(p))]
             return victim
 

@@ -85,7 +85,7 @@ expect 20 $n "asked"
 # each has a host id of its own
 ids() { # of the first process of each: others of its program have the pid namespace of the system
     local pid
-    for pid in $(pgrep -f '^sandbox-init'); do
+    for pid in $(pgrep -x sandbox-init); do
         [ "$(readlink "/proc/$pid/ns/pid")" = "$(readlink /proc/self/ns/pid)" ] || stat -c %u "/proc/$pid"
     done
 }
