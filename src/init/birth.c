@@ -30,8 +30,10 @@
 #define SIGPENDING_MAX 1024U
 #define MSGQUEUE_MAX 262144U
 #define BYTES_PER_INODE 8192U
-#define COVER_FILE TEMPLATE_DATA "/none"
-#define COVER_FOLDER TEMPLATE_DATA "/empty"
+/* What a device and the terminals are mounted on later: empty, there anyway, and this sandbox's own, or locks on what is
+ * covered would be seen by its neighbours. */
+#define COVER_FILE TEMPLATE_NEW "/dev/null"
+#define COVER_FOLDER TEMPLATE_NEW "/dev/pts"
 
 static int check(int result) {
         return result < 0 ? -errno : 0;
@@ -73,46 +75,6 @@ static int bind_data(const char *from, const char *to, mode_t mode, uid_t owner,
         return 0;
 }
 
-/* The folder /dev is the root's own; in it are our copies of the template's devices and a terminal multiplexer of its
- * own. */
-static int step_devices(Birth *b) {
-        char from[32], to[48];
-
-        (void) b;
-        for (const char *const *name = template_devices; *name; name++) {
-                (void) snprintf(from, sizeof from, TEMPLATE_DEV "/%s", *name);
-                (void) snprintf(to, sizeof to, TEMPLATE_NEW "/dev/%s", *name);
-                if (mount(from, to, NULL, MS_MOVE, NULL) < 0)
-                        return -errno;
-        }
-        return check(mount("devpts", TEMPLATE_NEW "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
-                "newinstance,ptmxmode=0666,mode=620,max=64"));
-}
-
-/* What can be written: one file system in memory for all of it, so that one limit holds for the sum. Beside it, out of
- * sight, lie the covers for /proc: of this sandbox too, or locks on them would be seen by its neighbours. */
-static int step_data(Birth *b) {
-        uint64_t bytes = limits_files(&b->limits, !(b->flags & ZYGOTE_NO_CGROUP));
-        uid_t owner = NAMESPACE_SANDBOX_ID + b->identity;
-        char options[96];
-        int r;
-
-        (void) umask(0);
-        (void) snprintf(options, sizeof options, "mode=755,size=%" PRIu64 ",nr_inodes=%" PRIu64, bytes,
-                MAX(bytes / BYTES_PER_INODE, UINT64_C(1024)));
-        if (mount("data", TEMPLATE_DATA, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
-                return -errno;
-        r = bind_data(TEMPLATE_DATA "/home", TEMPLATE_NEW SANDBOX_HOME, 0700, owner, 0);
-        if (r == 0)
-                r = bind_data(TEMPLATE_DATA "/tmp", TEMPLATE_NEW "/tmp", 01777, 0, 0);
-        if (r == 0)
-                r = bind_data(TEMPLATE_DATA "/shm", TEMPLATE_NEW "/dev/shm", 01777, 0, MS_NOEXEC);
-        (void) umask(022);
-        if (r == 0 && (mkdir(COVER_FOLDER, 0555) < 0 || mknod(COVER_FILE, S_IFREG | 0444, 0) < 0))
-                r = -errno;
-        return r;
-}
-
 static int cover(const char *source, const char *path) {
         char where[64];
 
@@ -151,6 +113,43 @@ static int step_proc(Birth *b) {
                         return -errno;
         }
         return 0;
+}
+
+/* The folder /dev is the root's own; in it are our copies of the template's devices and a terminal multiplexer of its
+ * own. */
+static int step_devices(Birth *b) {
+        char from[32], to[48];
+
+        (void) b;
+        for (const char *const *name = template_devices; *name; name++) {
+                (void) snprintf(from, sizeof from, TEMPLATE_DEV "/%s", *name);
+                (void) snprintf(to, sizeof to, TEMPLATE_NEW "/dev/%s", *name);
+                if (mount(from, to, NULL, MS_MOVE, NULL) < 0)
+                        return -errno;
+        }
+        return check(mount("devpts", TEMPLATE_NEW "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC,
+                "newinstance,ptmxmode=0666,mode=620,max=64"));
+}
+
+/* What can be written: one file system in memory for all of it, so that one limit holds for the sum. */
+static int step_data(Birth *b) {
+        uint64_t bytes = limits_files(&b->limits, !(b->flags & ZYGOTE_NO_CGROUP));
+        uid_t owner = NAMESPACE_SANDBOX_ID + b->identity;
+        char options[96];
+        int r;
+
+        (void) umask(0);
+        (void) snprintf(options, sizeof options, "mode=755,size=%" PRIu64 ",nr_inodes=%" PRIu64, bytes,
+                MAX(bytes / BYTES_PER_INODE, UINT64_C(1024)));
+        if (mount("data", TEMPLATE_DATA, "tmpfs", MS_NOSUID | MS_NODEV, options) < 0)
+                return -errno;
+        r = bind_data(TEMPLATE_DATA "/home", TEMPLATE_NEW SANDBOX_HOME, 0700, owner, 0);
+        if (r == 0)
+                r = bind_data(TEMPLATE_DATA "/tmp", TEMPLATE_NEW "/tmp", 01777, 0, 0);
+        if (r == 0)
+                r = bind_data(TEMPLATE_DATA "/shm", TEMPLATE_NEW "/dev/shm", 01777, 0, MS_NOEXEC);
+        (void) umask(022);
+        return r;
 }
 
 /* What the second wall lets through. Message queues lie in a file system of their own, which the sandbox does not see:
@@ -319,9 +318,9 @@ static const struct {
         { "descriptors", step_descriptors },
         { "cgroup namespace", step_cgroup_namespace },
         { "root file system", step_root },
+        { "/proc", step_proc },
         { "/dev", step_devices },
         { "writable files", step_data },
-        { "/proc", step_proc },
         { "Landlock rules", step_rules },
         { "changing the root", step_pivot },
         { "Landlock", step_landlock },

@@ -32,7 +32,8 @@ extern const char *const template_devices[];
  * @ret_what: on failure what failed. Returns 0 or -errno. */
 int template_enter(const char *images, const char **ret_what);
 
-/* Which of the files of /proc that are covered exist on this kernel; terminated by NULL. Set by template_enter(). */
+/* Which files of /proc have to be covered on this kernel: those that are there, and that not the host's root alone may
+ * open. Terminated by NULL. Set by template_enter(). */
 extern const char *const *masked_files;
 extern const char *const *masked_folders;
 extern const char *const *readonly_paths;

@@ -12,6 +12,7 @@
 #include "base/fd.h"
 #include "init/init.h"
 
+#define PLACEHOLDER "skeleton/dev/null"
 #define FULL_PROC "/run/sandboxd/.proc" /* in sandboxd-spawner@.service */
 
 const char *const template_devices[] = { "null", "zero", "full", "random", "urandom", "tty", NULL };
@@ -52,9 +53,12 @@ const char *const *masked_files = found_files;
 const char *const *masked_folders = found_folders;
 const char *const *readonly_paths = found_readonly;
 
-static void find_existing(const char *const *wanted, size_t n, const char **found) {
+/* Those that a sandbox could open, whose id is none that a file of /proc outside of its processes belongs to. */
+static void find_open(const char *const *wanted, size_t n, const char **found) {
+        struct stat st;
+
         for (size_t i = 0; i < n; i++)
-                if (faccessat(AT_FDCWD, wanted[i], F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+                if (fstatat(AT_FDCWD, wanted[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO)))
                         *found++ = wanted[i];
         *found = NULL;
 }
@@ -91,7 +95,11 @@ static int touch(const char *path, mode_t mode, const char *text) {
 
 static int make_dev(void) {
         char path[64];
+        /* what each sandbox has its devices mounted on: one file with many names is one inode of its root */
+        int r = touch(PLACEHOLDER, 0444, "");
 
+        if (r < 0)
+                return r;
         for (size_t i = 0; template_devices[i]; i++) {
                 _cleanup_fd_ int tree = -EBADF;
                 (void) snprintf(path, sizeof path, "/dev/%s", template_devices[i]);
@@ -99,15 +107,14 @@ static int make_dev(void) {
                 if (tree < 0)
                         return tree;
                 (void) snprintf(path, sizeof path, "dev/%s", template_devices[i]);
-                int r = touch(path, 0666, "");
+                r = touch(path, 0666, "");
                 if (r == 0)
                         r = tree_attach(tree, path);
-                /* and what each sandbox has them mounted on */
-                (void) snprintf(path, sizeof path, "skeleton/dev/%s", template_devices[i]);
-                if (r == 0)
-                        r = touch(path, 0666, "");
                 if (r < 0)
                         return r;
+                (void) snprintf(path, sizeof path, "skeleton/dev/%s", template_devices[i]);
+                if (strcmp(path, PLACEHOLDER) != 0 && link(PLACEHOLDER, path) < 0)
+                        return -errno;
         }
         for (size_t i = 0; i < ELEMENTSOF(links); i++) {
                 (void) snprintf(path, sizeof path, "skeleton/dev/%s", links[i][1]);
@@ -189,8 +196,8 @@ int template_enter(const char *images, const char **ret_what) {
         if (mount(NULL, "/", NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | MS_NOSUID | MS_NODEV, NULL) < 0)
                 return -errno;
 
-        find_existing(wanted_files, ELEMENTSOF(wanted_files), found_files);
-        find_existing(wanted_folders, ELEMENTSOF(wanted_folders), found_folders);
-        find_existing(wanted_readonly, ELEMENTSOF(wanted_readonly), found_readonly);
+        find_open(wanted_files, ELEMENTSOF(wanted_files), found_files);
+        find_open(wanted_folders, ELEMENTSOF(wanted_folders), found_folders);
+        find_open(wanted_readonly, ELEMENTSOF(wanted_readonly), found_readonly);
         return 0;
 }
