@@ -31,8 +31,11 @@
 #define INOTIFY_WATCHES "/sys/user/max_inotify_watches" /* written after the other */
 #define INOTIFY_WATCHES_MAX "16384"
 
+#define NETNS_OWNER_FD 9 /* not a number that comes and goes while the zygote gets ready */
+
 typedef struct Zygote {
         int home_netns;     /* its own, empty one: not the host's */
+        int netns_owner;    /* the user namespace that those of sandboxes belong to */
         uint64_t new_netns; /* what a namespace looks like that nobody has used; 0: cannot be told */
 } Zygote;
 
@@ -130,34 +133,51 @@ static void serve_check(const Zygote *z, const ZygoteMessage *request, int netns
 }
 
 /* A network namespace with nothing but its loopback interface; nobody in a sandbox has a right over it. */
-static void serve_netns(Zygote *z, const ZygoteMessage *request) {
-        ZygoteMessage m = { .type = ZYGOTE_NETNS, .cookie = request->cookie };
-        _cleanup_fd_ int netns = -EBADF;
-        const char *what = "unshare(CLONE_NEWNET)";
-        int r;
-
-        if (unshare(CLONE_NEWNET) < 0) {
-                m = failure(request, errno, what);
-                (void) answer(&m, -EBADF);
-                return;
-        }
-        what = "bringing loopback up";
-        r = loopback_up();
-        if (r == 0) {
-                what = "opening the network namespace";
-                netns = open(TEMPLATE_PROC "/self/ns/net", O_RDONLY | O_CLOEXEC);
-                if (netns < 0)
-                        r = -errno;
-        }
-        if (z->new_netns == 0)
-                z->new_netns = netns_fingerprint();
-        if (z->new_netns != 0)
-                m.flags |= ZYGOTE_NETNS_REUSABLE;
-        (void) file_write(AT_FDCWD, TEMPLATE_PROC "/sys/net/ipv4/ip_unprivileged_port_start", "0"); /* a comfort */
-        go_home(z);
+static int make_netns(const Zygote *z, const char **ret_what) {
+        *ret_what = "entering the user namespace that owns it";
+        if (setns(z->netns_owner, CLONE_NEWUSER) < 0)
+                return -errno;
+        *ret_what = "unshare(CLONE_NEWNET)";
+        if (unshare(CLONE_NEWNET) < 0)
+                return -errno;
+        *ret_what = "bringing loopback up";
+        int r = loopback_up();
         if (r < 0)
-                m = failure(request, r, what);
+                return r;
+        *ret_what = "opening the network namespace";
+        int netns = open(TEMPLATE_PROC "/self/ns/net", O_RDONLY | O_CLOEXEC);
+        return netns < 0 ? -errno : netns;
+}
+
+/* The zygote waits for it and shares its memory with it. */
+_noreturn_ static void answer_with_netns(Zygote *z, const ZygoteMessage *request) {
+        ZygoteMessage m = { .type = ZYGOTE_NETNS, .cookie = request->cookie };
+        const char *what = "";
+
+        int netns = make_netns(z, &what);
+        if (netns < 0)
+                m = failure(request, netns, what);
+        else {
+                if (z->new_netns == 0)
+                        z->new_netns = netns_fingerprint();
+                if (z->new_netns != 0)
+                        m.flags |= ZYGOTE_NETNS_REUSABLE;
+                (void) file_write(AT_FDCWD, TEMPLATE_PROC "/sys/net/ipv4/ip_unprivileged_port_start", "0"); /* a comfort */
+        }
         (void) answer(&m, netns);
+        _exit(EXIT_SUCCESS);
+}
+
+/* By a process that ends with that, since no way leads back out of a user namespace. */
+static void serve_netns(Zygote *z, const ZygoteMessage *request) {
+        pid_t pid = vfork();
+
+        if (pid == 0)
+                answer_with_netns(z, request);
+        if (pid < 0) {
+                ZygoteMessage m = failure(request, errno, "vfork");
+                (void) answer(&m, -EBADF);
+        }
 }
 
 static pid_t clone_sandbox(int leaf, int *ret_pidfd) {
@@ -254,6 +274,22 @@ static int limit_each_identity(void) {
         return strcmp(text, INOTIFY_WATCHES_MAX) == 0 ? 0 : -EPERM;
 }
 
+/* What is seen of a network namespace in /sys belongs to root of the user namespace that owns it, and to say so takes
+ * memory for each file, unless it is the host's root: which it is in a user namespace that has no root. */
+static int make_netns_owner(void) {
+        struct clone_args args = { .flags = CLONE_FILES, .exit_signal = SIGCHLD };
+
+        pid_t pid = (pid_t) syscall(SYS_clone3, &args, sizeof args);
+        if (pid < 0)
+                return -errno;
+        if (pid == 0) { /* leaves it in the table of descriptors that both have */
+                int fd = unshare(CLONE_NEWUSER) < 0 ? -errno : open(TEMPLATE_PROC "/self/ns/user", O_RDONLY | O_CLOEXEC);
+                _exit(fd >= 0 && dup3(fd, NETNS_OWNER_FD, O_CLOEXEC) >= 0 && close(fd) == 0 ? EXIT_SUCCESS : EXIT_FAILURE);
+        }
+        (void) waitpid(pid, NULL, 0); /* has no status to give, since SIGCHLD is ignored */
+        return fcntl(NETNS_OWNER_FD, F_GETFD) < 0 ? -EPERM : NETNS_OWNER_FD;
+}
+
 /* Receives what the spawner says first and makes this process the zygote. */
 static int prepare(Zygote *z, const char **ret_what) {
         ZygoteMessage m;
@@ -280,6 +316,11 @@ static int prepare(Zygote *z, const char **ret_what) {
         r = limit_each_identity();
         if (r < 0)
                 return r;
+
+        *ret_what = "making the user namespace that owns network namespaces";
+        z->netns_owner = make_netns_owner();
+        if (z->netns_owner < 0)
+                return z->netns_owner;
 
         *ret_what = "making a network namespace";
         if (unshare(CLONE_NEWNET) < 0)
@@ -311,7 +352,7 @@ static int prepare(Zygote *z, const char **ret_what) {
 }
 
 _noreturn_ static void run(void) {
-        Zygote z = { .home_netns = -EBADF };
+        Zygote z = { .home_netns = -EBADF, .netns_owner = -EBADF };
         ZygoteMessage m = { .type = ZYGOTE_HELLO };
         const char *what = "";
         int fds[MESSAGE_FDS_MAX];
