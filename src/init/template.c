@@ -35,12 +35,12 @@ static const char *const skeleton_files[][2] = {
 };
 
 /* What tells of the host or its other users, or has been a way out. Locks are listed with their ranges whoever holds
- * them, so that the list is a letter box between tenants. */
-static const char *const wanted_files[] = { "/proc/kcore", "/proc/keys", "/proc/key-users", "/proc/timer_list",
-        "/proc/sched_debug", "/proc/schedstat", "/proc/latency_stats", "/proc/timer_stats", "/proc/kallsyms",
-        "/proc/config.gz", "/proc/cmdline", "/proc/bootconfig", "/proc/interrupts", "/proc/softirqs", "/proc/modules",
-        "/proc/locks", "/proc/diskstats", "/proc/partitions", "/proc/mdstat", "/proc/swaps", "/proc/iomem",
-        "/proc/ioports", "/proc/mtrr" };
+ * them, so that the list is a letter box between tenants. Of keys the kernel itself lists those of users alone that the
+ * reader's user namespace has: of the sandbox, which can make none. */
+static const char *const wanted_files[] = { "/proc/kcore", "/proc/timer_list", "/proc/sched_debug", "/proc/schedstat",
+        "/proc/latency_stats", "/proc/timer_stats", "/proc/kallsyms", "/proc/config.gz", "/proc/cmdline",
+        "/proc/bootconfig", "/proc/interrupts", "/proc/softirqs", "/proc/modules", "/proc/locks", "/proc/diskstats",
+        "/proc/partitions", "/proc/mdstat", "/proc/swaps", "/proc/iomem", "/proc/ioports", "/proc/mtrr" };
 static const char *const wanted_folders[] = { "/proc/acpi", "/proc/asound", "/proc/bus", "/proc/driver",
         "/proc/dynamic_debug", "/proc/fs", "/proc/irq", "/proc/pressure", "/proc/scsi", "/proc/spl", "/proc/tty",
         "/proc/xen" };
