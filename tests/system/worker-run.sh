@@ -6,13 +6,17 @@
 
 worker='' coordinator=''
 
+# of the system's choice: others may run beside it
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+
 # in worker_run
 worker_run_coordinator() {
-    local there=$((port + 1)) names
+    local there names
+    there=$(free_port)
     read -ra names <<<"$through_coordinator"
     ( cd "$work" && WORKERS=http://127.0.0.1:$port PORT=$there exec "$build/src/coord/sandbox-coord" ) >"$work/coord" 2>&1 &
     coordinator=$!
-    for _ in $(seq 300); do
+    for _ in $(seq 1200); do
         ! curl -sf "http://127.0.0.1:$there/health" >/dev/null || break
         kill -0 $coordinator 2>/dev/null || break
         sleep 0.1
@@ -34,12 +38,12 @@ worker_run() {
     work=$(mktemp -d /tmp/sandboxd-run.XXXXXX)
     chmod 755 "$work"
     : >"$work/log"
-    port=$((20000 + RANDOM % 10000))
+    port=$(free_port)
     "$build/src/daemon/sandboxd" --standalone --worker "run$$" --state "$work/state" --runtime "$work/run" \
         --listen "127.0.0.1:$port" >"$work/log" 2>&1 &
     worker=$!
     trap 'kill $worker $coordinator 2>/dev/null; wait; rm -rf "$work"' EXIT
-    for _ in $(seq 300); do
+    for _ in $(seq 1200); do
         ! grep -q '^ready$' "$work/log" || break
         kill -0 $worker 2>/dev/null || break
         sleep 0.1
