@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: container vm
 # timeout: 1500
+# takes: 200 800
 # copy: /bin/busybox:/lab/busybox
 # The attack suite against the installed service, and what the outside can see of it: ids, capabilities, limits.
 . /lab/system/lib.sh

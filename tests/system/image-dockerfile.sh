@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: host
 # timeout: 1800
+# need: image
+# takes: 140
 # args: @build@ @top@
 # Builds Dockerfile.secure with podman, from an image made of Debian packages under the name that its FROM line has,
 # imports what podman saves, and pulls it from a registry; code runs in it: image-dockerfile.sh BUILD TOP

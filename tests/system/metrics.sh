@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: host
 # timeout: 300
+# need: metrics
 # args: @build@ @top@
 # The real Prometheus reads a worker and a coordinator by the configuration of the guide: metrics.sh BUILD TOP
 # What the dashboard asks for is there, and the alerts tell of what has gone.
