@@ -1,9 +1,10 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
-# lab: container vm
+# lab: container [vm]
 # copy: @debs@:/lab/packages
 # timeout: 600
 # Installing the packages again: the worker is replaced, sessions live on, what does not run stays so.
+# That a newer package leaves sandboxes alone is also a case of restart, which is run in a virtual machine too.
 . /lab/system/lib.sh
 
 pid_of() { systemctl show -P MainPID "$1@worker1.service"; }
