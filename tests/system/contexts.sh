@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: host container
 # timeout: 300
+# takes: 60
 # args: @build@
 # Interpreters that keep their state: what they tell, how they end, and code that talks to the worker in their place.
 # On the host: contexts.sh BUILD [TEST...] runs a worker of its own.

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: vm
 # timeout: 280
+# takes: 150
 # What only a machine of its own can have: a slow disk, a suspension, no more processes, a program that cannot be killed.
 . /lab/system/lib.sh
 

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: host container
 # timeout: 900
+# takes: 100
 # args: @build@
 # Everything that is wrong over HTTP, given to each door: a worker over TCP and over its UNIX socket, a coordinator; each
 # without keys and with them. In the lab it is the installed worker alone.

@@ -3,6 +3,7 @@
 # lab: vm
 # options: --boots 2 --mem 1024
 # timeout: 280
+# takes: 90
 # The machine loses its power with sessions alive, and is started again with the same disk. Then: the clock is set by
 # hours in both directions, and a sandbox takes all of the machine's memory.
 . /lab/system/lib.sh

@@ -3,6 +3,7 @@
 # lab: container vm
 # install: no
 # timeout: 900
+# takes: 20 200
 # Removing the packages ends everything, purging leaves nothing; both while sessions run. Then all works again.
 . /lab/system/lib.sh
 

@@ -4,6 +4,7 @@
 # copy: @debs@:/lab/packages
 # newer: yes
 # timeout: 600
+# takes: 60 200
 # Sessions and what runs in them live on while the worker is restarted, killed and replaced by a newer package, and the
 # spawner's working process is killed and executed anew; followers that come back with their offset lose no byte and get
 # none twice. At last the spawner itself is killed: what it held is gone, is told so, and nothing of it stays.

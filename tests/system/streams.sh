@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: host
 # timeout: 600
+# takes: 60
 # args: @build@
 # What is asked of a command's streams and of files at the wrong time, too often, or by a strange name.
 set -u
