@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: vm
-# timeout: 280
+# timeout: 600
 # takes: 150
 # What only a machine of its own can have: a slow disk, a suspension, no more processes, a program that cannot be killed.
 . /lab/system/lib.sh

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: vm
 # options: --boots 2 --mem 1024
-# timeout: 280
+# timeout: 600
 # takes: 90
 # The machine loses its power with sessions alive, and is started again with the same disk. Then: the clock is set by
 # hours in both directions, and a sandbox takes all of the machine's memory.

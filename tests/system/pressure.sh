@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: vm
 # options: --mem 768
-# timeout: 240
+# timeout: 600
 # The machine has too little memory for what runs on it: the pool gives way first, then no sessions are made, all before
 # the kernel kills anything, and it is over when there is memory again. Who is killed when all that is not enough is in
 # power-cut.sh. Before that: too few processors, as the kernel would tell after minutes.
