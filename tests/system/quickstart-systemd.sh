@@ -4,6 +4,7 @@
 # install: tools
 # copy: @tree@:/src
 # timeout: 300
+# takes: alone
 # tools/quickstart on a machine with systemd: packages, a worker, a session; twice, and --stop.
 . /lab/system/lib.sh
 cd /src || fail "no sources"

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # lab: host
 # timeout: 900
+# takes: alone
 # need: container
-# takes: 115
 # args: @top@
 # tools/quickstart on a Debian as it comes, without systemd as process 1: as root, then as an ordinary user. Packages are
 # downloaded once and kept in the lab's cache; the rest runs without a network.
