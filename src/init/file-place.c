@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/random.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/fd.h"
@@ -12,7 +13,8 @@
 static void make_name(Place *p) {
         uint64_t random = 0;
 
-        (void) !getrandom(&random, sizeof random, GRND_NONBLOCK); /* a name in use is an error, no harm */
+        /* not libc's function (init/stack.h). A name in use is an error, no harm */
+        (void) syscall(SYS_getrandom, &random, sizeof random, GRND_NONBLOCK);
         (void) snprintf(p->temporary, sizeof p->temporary, ".new-%016llx", (unsigned long long) random);
 }
 

@@ -113,23 +113,31 @@ static int open_below(int root, const char *path) {
 
 /* The same, making what is missing: for an archive that does not name all its folders. */
 static int make_below(int root, const char *path) {
+        _cleanup_fd_ int parent = -EBADF;
         char prefix[FILE_PATH_MAX];
         int fd = open_below(root, path);
 
         if (fd != -ENOENT)
                 return fd;
         memcpy(prefix, path, strlen(path) + 1);
-        _cleanup_fd_ int parent = -EBADF;
-        char *slash = strrchr(prefix, '/');
-        if (slash) {
-                *slash = '\0';
-                parent = make_below(root, prefix);
-                if (parent < 0)
-                        return parent;
+        for (char *name = prefix, *slash; name; name = slash ? slash + 1 : NULL) {
+                slash = strchr(name, '/');
+                if (slash)
+                        *slash = '\0';
+                fd = open_below(root, prefix);
+                if (fd == -ENOENT) {
+                        if (mkdirat(parent >= 0 ? parent : root, name, 0755) < 0 && errno != EEXIST)
+                                return -errno;
+                        fd = open_below(root, prefix);
+                }
+                if (fd < 0)
+                        return fd;
+                (void) fd_close(parent);
+                parent = fd;
+                if (slash)
+                        *slash = '/';
         }
-        if (mkdirat(parent >= 0 ? parent : root, slash ? slash + 1 : prefix, 0755) < 0 && errno != EEXIST)
-                return -errno;
-        return open_below(root, path);
+        return take_fd(parent);
 }
 
 /* The folder that @name lies in; the last one is kept, since entries come sorted by folders. @name is cut into pieces.

@@ -16,7 +16,8 @@
 #define PAGE 4096U
 #define SIZE (256U * 1024U)
 
-static char *stack; /* SIZE bytes */
+/* Among the variables, so that few tables of pages do for both; the first page is never there. */
+static _Alignas(PAGE) char stack[PAGE + SIZE];
 
 /* The first one, and the clock that the kernel puts beside it: it calls them [stack], [vvar], [vvar_vclock] and [vdso].
  * Where that cannot be done only memory is lost. */
@@ -43,17 +44,14 @@ static int begin(void (*run)(void)) {
 
         if (getcontext(&next) < 0)
                 return -errno;
-        next.uc_stack = (stack_t){ .ss_sp = stack, .ss_size = SIZE };
+        next.uc_stack = (stack_t){ .ss_sp = stack + PAGE, .ss_size = SIZE };
         makecontext(&next, run, 0);
         return setcontext(&next) < 0 ? -errno : 0;
 }
 
 int stack_move(void (*run)(void)) {
-        char *place = mmap(NULL, PAGE + SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-
-        if (place == MAP_FAILED || munmap(place, PAGE) < 0) /* below it there is nothing */
+        if (mprotect(stack, PAGE, PROT_NONE) < 0)
                 return -errno;
-        stack = place + PAGE;
         keep_first_from_children();
         return begin(run);
 }
@@ -63,5 +61,5 @@ int stack_begin_again(void (*run)(void)) {
 }
 
 void stack_give_back(void) {
-        memory_give_back(stack, SIZE - PAGE);
+        memory_give_back(stack + PAGE, SIZE - PAGE);
 }

@@ -53,12 +53,15 @@ const char *const *masked_files = found_files;
 const char *const *masked_folders = found_folders;
 const char *const *readonly_paths = found_readonly;
 
-/* Those that a sandbox could open, whose id is none that a file of /proc outside of its processes belongs to. */
+/* Those that a sandbox could open, whose id is none that a file of /proc outside of its processes belongs to. The mode of
+ * something that covers one here says nothing: a sandbox has a /proc of its own. */
 static void find_open(const char *const *wanted, size_t n, const char **found) {
-        struct stat st;
+        struct stat proc = { 0 }, st;
 
+        (void) stat("/proc", &proc);
         for (size_t i = 0; i < n; i++)
-                if (fstatat(AT_FDCWD, wanted[i], &st, AT_SYMLINK_NOFOLLOW) == 0 && (st.st_mode & (S_IRWXG | S_IRWXO)))
+                if (fstatat(AT_FDCWD, wanted[i], &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+                        (st.st_dev != proc.st_dev || (st.st_mode & (S_IRWXG | S_IRWXO))))
                         *found++ = wanted[i];
         *found = NULL;
 }

@@ -36,7 +36,9 @@
 typedef struct Zygote {
         int home_netns;     /* its own, empty one: not the host's */
         int netns_owner;    /* the user namespace that those of sandboxes belong to */
-        uint64_t new_netns; /* what a namespace looks like that nobody has used; 0: cannot be told */
+        /* what a namespace looks like that nobody has used; 0: cannot be told. Written by the process that makes one, which
+         * never returns, so that a compiler would not see it */
+        volatile uint64_t new_netns;
 } Zygote;
 
 static int fail(const char *what, int error) {

@@ -201,11 +201,12 @@ static Backend *native_free(Backend *b) {
         tell_asked(n);
         n->io = sd_event_source_disable_unref(n->io);
         n->retry = sd_event_source_disable_unref(n->retry);
-        n->patience = sd_event_source_disable_unref(n->patience);
-        n->idle = sd_event_source_disable_unref(n->idle);
         n->sock = fd_close(n->sock);
         while ((s = LIST_FIRST(&n->sandboxes)))
                 native_end(s, -ESHUTDOWN, "the worker ends");
+        /* an owner may have ended another one when it was told */
+        n->patience = sd_event_source_disable_unref(n->patience);
+        n->idle = sd_event_source_disable_unref(n->idle);
         free(n->slots);
         free(n->path);
         free(n);
