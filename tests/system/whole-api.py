@@ -183,8 +183,9 @@ def check_chunked(s):
 
 def check_archive(s):
     packed = io.BytesIO()
+    deep = "deep/" + 1000 * "d/" + "file"
     with tarfile.open(fileobj=packed, mode="w") as tar:
-        for name, text in (("tree/a", b"alpha"), ("tree/b/c", b"gamma")):
+        for name, text in (("tree/a", b"alpha"), ("tree/b/c", b"gamma"), (deep, b"deep")):
             info = tarfile.TarInfo(name)
             info.size = len(text)
             tar.addfile(info, io.BytesIO(text))
@@ -192,6 +193,9 @@ def check_archive(s):
     with tarfile.open(fileobj=io.BytesIO(call("GET", s + "/archive?path=tree")[1])) as tar:
         texts = {os.path.normpath(m.name): tar.extractfile(m).read() for m in tar if m.isfile()}
     expect([b"alpha", b"gamma"], sorted(texts.values()))
+    expect(b"deep", call("GET", s + "/files?path=" + deep)[1])
+    call("PUT", s + "/files?path=tree/a", b"omega")
+    expect(b"omega", call("GET", s + "/files?path=tree/a")[1])
 
 
 def check_watch(s):

@@ -6,8 +6,19 @@
 
 worker='' coordinator=''
 
-# of the system's choice: others may run beside it
-free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+# others may run beside it, and none that clients are given
+free_port() {
+    python3 -c '
+import random, socket
+while True:
+    with socket.socket() as s:
+        try:
+            s.bind(("127.0.0.1", random.randrange(20000, 30000)))
+        except OSError:
+            continue
+        print(s.getsockname()[1])
+        break'
+}
 
 # in worker_run
 worker_run_coordinator() {
