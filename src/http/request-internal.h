@@ -23,8 +23,10 @@ typedef struct HttpConnection {
         bool unread;                   /* it ends before all that the client sends is read */
         HttpRequest *request;          /* borrowed: that is being read or served, or NULL */
         usec_t piece;                  /* monotonic: when the last part of a body came */
-        usec_t seen_piece;             /* the same when stuck connections were looked for */
+        usec_t seen;                   /* monotonic: since when it might have been stuck at the last look */
         int seen_unread;               /* and what had come that was not read, in bytes */
+        unsigned n_unread;             /* looks on end at which it was still there */
+        bool tried;                    /* it is held to see whether it is the one */
         usec_t held;                   /* monotonic: since when it is not read from, for we are not ready; 0: it is */
         char caller[72];               /* where it comes from, for the log */
         bool own;                      /* see http_server_listen_own() */
@@ -103,6 +105,8 @@ struct HttpServer {
         bool adding_own; /* the connection that is being added is of this process */
         usec_t circling; /* monotonic: since when the library has wanted to run at once each time; 0: it does not */
         usec_t looked;   /* then: when stuck connections were looked for */
+        HttpConnection *suspect;       /* borrowed: the last one that is held for that */
+        const HttpConnection *convict; /* that it seemed to be the last time; may be gone */
 };
 
 /* server.c: makes the library look at what has changed. */

@@ -26,7 +26,8 @@
 #define BODY_RATE_MIN (64 * KIB) /* bytes a second that a body has to come with beyond that */
 #define LIBRARY_TIMEOUT_SEC 90U
 #define LOOK_USEC (20 * USEC_PER_MSEC)
-#define STUCK_USEC (5 * USEC_PER_SEC)
+#define LOOKS_MIN 2U
+#define STUCK_USEC USEC_PER_SEC
 
 /* --- connections --- */
 
@@ -58,6 +59,8 @@ static void on_connection(
                 return;
         if (c->unread && !c->closing)
                 http_linger_add(s->linger, c->fd);
+        if (s->suspect == c)
+                s->suspect = NULL;
         TAILQ_REMOVE(&s->connections, c, entry);
         s->n_connections--;
         s->counters.connections = s->n_connections;
@@ -101,6 +104,8 @@ static void refuse_in_body(HttpServer *s, HttpConnection *c, ErrorKind kind, con
                 (void) send(c->fd, answer, (size_t) n, MSG_DONTWAIT | MSG_NOSIGNAL); /* who does not read has no use */
         s->counters.answers[status / 100]++;
         close_connection(c);
+        /* one that turns in circles may not be told, if it has been held before */
+        (void) MHD_set_connection_option(c->request->connection, MHD_CONNECTION_OPTION_TIMEOUT, 1U);
 }
 
 static void close_late_ones(HttpServer *s) {
@@ -118,36 +123,98 @@ static void close_late_ones(HttpServer *s) {
         }
 }
 
-/* The library (0.9.75) turns in circles over a line of a chunked body that is longer than its buffer, until its own
- * time limit: it wants to run at once, again and again, and reads no more from that connection. What has come for it
- * stays where it is, from one look to the next; where nothing has come since the buffer was full, only time tells it
- * from one that is slow while others keep the library busy. */
-static void refuse_stuck_ones(HttpServer *s, usec_t now) {
+static bool wants_to_run(HttpServer *s) {
+        MHD_UNSIGNED_LONG_LONG timeout;
+
+        /* other than "at once" are only time limits, which the tick looks after */
+        return MHD_get_timeout(s->daemon, &timeout) == MHD_YES && timeout == 0;
+}
+
+static bool may_be_stuck(const HttpConnection *c) {
+        return c->reading && !c->held && !c->closing && c->request->chunked;
+}
+
+static void refuse_line(HttpServer *s, HttpConnection *c) {
+        refuse_in_body(s, c, ERROR_MALFORMED, "A line of the chunked body is too long.");
+}
+
+/* Has what came for it been left where it is, from one look to the next, since its last piece? */
+static bool leaves_unread(const HttpServer *s, HttpConnection *c) {
+        usec_t since = MAX(c->piece, s->circling);
+        int unread = 0;
+
+        (void) ioctl(c->fd, FIONREAD, &unread);
+        c->n_unread = c->seen == since && unread > 0 && unread >= c->seen_unread ? c->n_unread + 1 : 0;
+        c->seen = since;
+        c->seen_unread = unread;
+        return c->n_unread >= LOOKS_MIN;
+}
+
+static void end_trial(HttpServer *s) {
         HttpConnection *c;
 
-        TAILQ_FOREACH(c, &s->connections, entry) {
-                int unread = 0;
-                if (!c->reading || c->held || c->closing || !c->request->chunked)
-                        continue;
-                (void) ioctl(c->fd, FIONREAD, &unread);
-                if ((c->seen_piece == c->piece && c->seen_unread > 0 && unread >= c->seen_unread) ||
-                        now - MAX(c->piece, s->circling) > STUCK_USEC)
-                        refuse_in_body(s, c, ERROR_MALFORMED, "A line of the chunked body is too long.");
-                c->seen_piece = c->piece;
-                c->seen_unread = unread;
+        s->suspect = NULL;
+        s->convict = NULL;
+        TAILQ_FOREACH(c, &s->connections, entry)
+        if (c->tried) {
+                c->tried = false;
+                if (c->request)
+                        http_request_resume(c->request);
         }
 }
 
-/* The library wants to run at once, as it did the last time. */
+/* Nothing has come since its buffer was full: it is the one without which the library is content. Those that it may be
+ * are held, one more in each turn, until that is so, or there are no more and it is something else. */
+static void try_next(HttpServer *s, usec_t now) {
+        HttpConnection *c;
+
+        TAILQ_FOREACH(c, &s->connections, entry)
+        if (may_be_stuck(c) && now - MAX(c->piece, s->circling) > STUCK_USEC) {
+                c->tried = true;
+                c->held = now;
+                s->suspect = c;
+                http_request_suspend(c->request);
+                return;
+        }
+        end_trial(s);
+}
+
+/* The library (0.9.75) turns in circles over a line of a chunked body that is longer than its buffer, until its own
+ * time limit: it wants to run at once, again and again, and reads no more from that connection. This is called when it
+ * wants to, as it did the last time. */
 static void look_for_stuck_ones(HttpServer *s) {
         usec_t now = clock_monotonic();
+        HttpConnection *c;
 
         if (s->circling == 0)
                 s->circling = s->looked = now;
-        if (now - s->looked > LOOK_USEC) {
-                refuse_stuck_ones(s, now);
-                s->looked = now;
+        if (!s->suspect && now - s->looked <= LOOK_USEC)
+                return;
+        s->looked = now;
+        TAILQ_FOREACH(c, &s->connections, entry)
+        if (may_be_stuck(c) && leaves_unread(s, c))
+                refuse_line(s, c);
+        /* one that has been refused goes on for a moment: when that ends it is nobody else's doing */
+        TAILQ_FOREACH(c, &s->connections, entry)
+        if (c->closing && c->reading) {
+                end_trial(s);
+                return;
         }
+        try_next(s, now);
+}
+
+/* The library is content. Where that is so twice when the same one is held, it was no chance. */
+static void end_circling(HttpServer *s) {
+        HttpConnection *c = s->suspect;
+
+        if (!c) {
+                s->circling = 0;
+                return;
+        }
+        if (c == s->convict)
+                refuse_line(s, c);
+        end_trial(s); /* it goes on, or there are more of its kind */
+        s->convict = c;
 }
 
 /* --- requests --- */
@@ -352,15 +419,12 @@ static void let_go_broken(HttpServer *s) {
 }
 
 static void run(HttpServer *s) {
-        MHD_UNSIGNED_LONG_LONG timeout;
-
         let_go_broken(s);
         /* a body that is there already is taken in a few steps, without the rest of the loop in between */
         for (int i = 0; i < STEPS_PER_TURN; i++) {
                 (void) MHD_run(s->daemon);
-                /* other than "at once" are only time limits, which the tick looks after */
-                if (MHD_get_timeout(s->daemon, &timeout) != MHD_YES || timeout > 0) {
-                        s->circling = 0;
+                if (!wants_to_run(s)) {
+                        end_circling(s);
                         return;
                 }
         }
