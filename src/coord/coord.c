@@ -168,7 +168,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *userdata) {
         if ((discover_is_settled(c) && coord_store_is_settled(c) && fleet_is_settled(c->fleet)) ||
                 clock_monotonic() > c->started + READY_PATIENCE_USEC) {
                 if (coord_listen(c) < 0)
-                        return sd_event_exit(c->event, EXIT_FAILURE);
+                        return sd_event_exit(c->event, c->exit_code ? c->exit_code : EXIT_FAILURE);
                 become_ready(c);
         }
         (void) sd_event_source_set_time_relative(source, READY_STEP_USEC);

@@ -29,6 +29,7 @@ typedef struct CoordCounters {
 
 typedef struct Coordinator {
         CoordOptions options;
+        int exit_code; /* of a start that failed, 0 for EXIT_FAILURE; after EX_CONFIG the unit tries no other */
         sd_event *event;
         CoordConfig *config;
         HttpServer *server;

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 
 #include "base/fd.h"
@@ -13,8 +14,10 @@ static int serve(Coordinator *c, int fd, const char *what) {
         _cleanup_fd_ int owned = fd;
 
         int r = http_check_public(fd, what, c->config->keys.n > 0 || c->config->allow_anonymous);
-        if (r < 0)
+        if (r < 0) {
+                c->exit_code = EX_CONFIG;
                 return r;
+        }
         r = http_server_listen(c->server, take_fd(owned));
         return r < 0 ? log_error_errno(r, "Cannot listen on %s: %m", what) : 0;
 }

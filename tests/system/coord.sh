@@ -172,6 +172,7 @@ systemctl daemon-reload
 systemctl stop sandbox-coord.socket sandbox-coord.service
 ! systemctl start sandbox-coord 2>/dev/null || fail "it listens for everyone without keys"
 until_true 5 eval 'journalctl -q -b -u sandbox-coord | grep -q "no API keys are set"' || fail "it does not say why"
+expect "78 0" "$(systemctl show -P ExecMainStatus sandbox-coord) $(systemctl show -P NRestarts sandbox-coord)"
 systemctl stop sandbox-coord.socket sandbox-coord.service
 systemctl reset-failed 'sandbox-coord.*'
 { read -r key; read -r line; } < <(sandboxctl -q key new alice)
