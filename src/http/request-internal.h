@@ -26,7 +26,10 @@ typedef struct HttpConnection {
         usec_t seen;                   /* monotonic: since when it might have been stuck at the last look */
         int seen_unread;               /* and what had come that was not read, in bytes */
         unsigned n_unread;             /* looks on end at which it was still there */
-        bool tried;                    /* it is held to see whether it is the one */
+        bool tried;                    /* it is held to see whether it is stuck */
+        bool doubtful;                 /* and will be let go to see that */
+        unsigned guilt;                /* so many times the library began to circle when it was let go */
+        usec_t accused;                /* in that time of circling */
         usec_t held;                   /* monotonic: since when it is not read from, for we are not ready; 0: it is */
         char caller[72];               /* where it comes from, for the log */
         bool own;                      /* see http_server_listen_own() */
@@ -38,6 +41,13 @@ typedef struct HttpConnection {
         bool gone;                     /* it has told so */
         TAILQ_ENTRY(HttpConnection) entry;
 } HttpConnection;
+
+/* Who is stuck, see server.c? */
+typedef enum HttpTrial {
+        HTTP_TRIAL_NONE,
+        HTTP_TRIAL_HOLDING,   /* all that may be it are held */
+        HTTP_TRIAL_RELEASING, /* and are let go, one after another */
+} HttpTrial;
 
 typedef TAILQ_HEAD(HttpConnectionList, HttpConnection) HttpConnectionList;
 
@@ -105,8 +115,8 @@ struct HttpServer {
         bool adding_own; /* the connection that is being added is of this process */
         usec_t circling; /* monotonic: since when the library has wanted to run at once each time; 0: it does not */
         usec_t looked;   /* then: when stuck connections were looked for */
-        HttpConnection *suspect;       /* borrowed: the last one that is held for that */
-        const HttpConnection *convict; /* that it seemed to be the last time; may be gone */
+        HttpTrial trial;
+        HttpConnection *suspect; /* borrowed: that was let go last */
 };
 
 /* server.c: makes the library look at what has changed. */

@@ -278,9 +278,9 @@ static void answer_early(HttpRequest *r, unsigned status, const char *content_ty
         }
         free(head);
         (void) shutdown(r->client->fd, SHUT_WR);
-        r->client->deadline = clock_monotonic() + EARLY_PATIENCE_USEC;
         r->server->counters.answers[MIN(status / 100, 5U)]++;
         answer(r, status, NULL);
+        r->client->deadline = clock_monotonic() + EARLY_PATIENCE_USEC;
 }
 
 static void answer_buffer(HttpRequest *r, unsigned status, const char *content_type, char *text, size_t length) {
@@ -450,6 +450,7 @@ void http_request_resume(HttpRequest *r) {
         if (r->client->held) { /* that was our time */
                 r->client->deadline += clock_monotonic() - r->client->held;
                 r->client->held = 0;
+                r->client->tried = false;
         }
         r->suspended = false;
         MHD_resume_connection(r->connection);

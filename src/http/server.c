@@ -27,6 +27,7 @@
 #define LIBRARY_TIMEOUT_SEC 90U
 #define LOOK_USEC (20 * USEC_PER_MSEC)
 #define LOOKS_MIN 2U
+#define GUILT_MIN 2U
 #define STUCK_USEC USEC_PER_SEC
 
 /* --- connections --- */
@@ -115,7 +116,7 @@ static void close_late_ones(HttpServer *s) {
         TAILQ_FOREACH(c, &s->connections, entry) {
                 if (c->closing)
                         continue;
-                if (c->busy && c->reading && !c->held && now > c->deadline)
+                if (c->busy && c->reading && (!c->held || c->tried) && now > c->deadline)
                         refuse_in_body(s, c, c->request->refused ? ERROR_TOO_LARGE : ERROR_REQUEST_TIMEOUT,
                                 "The body did not come in time.");
                 else if (!c->busy && now > (c->deadline ? c->deadline : c->since + IDLE_PATIENCE_USEC))
@@ -131,7 +132,7 @@ static bool wants_to_run(HttpServer *s) {
 }
 
 static bool may_be_stuck(const HttpConnection *c) {
-        return c->reading && !c->held && !c->closing && c->request->chunked;
+        return c->reading && !c->held && !c->closing && !c->request->suspended && c->request->chunked;
 }
 
 static void refuse_line(HttpServer *s, HttpConnection *c) {
@@ -150,30 +151,61 @@ static bool leaves_unread(const HttpServer *s, HttpConnection *c) {
         return c->n_unread >= LOOKS_MIN;
 }
 
+static void hold(HttpConnection *c, usec_t now) {
+        c->tried = true;
+        c->held = now;
+        http_request_suspend(c->request);
+}
+
+static void release(HttpConnection *c) {
+        c->tried = false;
+        c->held = 0; /* the time of a trial is the client's */
+        if (c->request)
+                http_request_resume(c->request);
+}
+
+/* Whoever was found out in two trials is refused. */
 static void end_trial(HttpServer *s) {
         HttpConnection *c;
 
+        s->trial = HTTP_TRIAL_NONE;
         s->suspect = NULL;
-        s->convict = NULL;
         TAILQ_FOREACH(c, &s->connections, entry)
         if (c->tried) {
-                c->tried = false;
-                if (c->request)
-                        http_request_resume(c->request);
+                if (!c->closing && c->guilt >= GUILT_MIN)
+                        refuse_line(s, c);
+                release(c);
         }
+        http_server_run_soon(s); /* to see what is left of it */
 }
 
-/* Nothing has come since its buffer was full: it is the one without which the library is content. Those that it may be
- * are held, one more in each turn, until that is so, or there are no more and it is something else. */
-static void try_next(HttpServer *s, usec_t now) {
+/* Nothing has come since its buffer was full: it is one without which the library is content. All that may be it are
+ * held; when that is so, they are let go again, one in each turn. */
+static void begin_trial(HttpServer *s, usec_t now) {
         HttpConnection *c;
 
         TAILQ_FOREACH(c, &s->connections, entry)
+        if (c->closing && c->reading)
+                return; /* one that has been refused goes on for a moment */
+        TAILQ_FOREACH(c, &s->connections, entry)
         if (may_be_stuck(c) && now - MAX(c->piece, s->circling) > STUCK_USEC) {
-                c->tried = true;
-                c->held = now;
+                if (c->accused != s->circling)
+                        c->guilt = 0;
+                c->accused = s->circling;
+                c->doubtful = true;
+                hold(c, now);
+                s->trial = HTTP_TRIAL_HOLDING;
+        }
+}
+
+static void release_next(HttpServer *s) {
+        HttpConnection *c;
+
+        TAILQ_FOREACH(c, &s->connections, entry)
+        if (c->tried && c->doubtful) {
+                c->doubtful = false;
                 s->suspect = c;
-                http_request_suspend(c->request);
+                release(c);
                 return;
         }
         end_trial(s);
@@ -184,37 +216,42 @@ static void try_next(HttpServer *s, usec_t now) {
  * wants to, as it did the last time. */
 static void look_for_stuck_ones(HttpServer *s) {
         usec_t now = clock_monotonic();
-        HttpConnection *c;
+        HttpConnection *c = s->suspect;
 
         if (s->circling == 0)
                 s->circling = s->looked = now;
-        if (!s->suspect && now - s->looked <= LOOK_USEC)
+        if (s->trial == HTTP_TRIAL_RELEASING && c && may_be_stuck(c)) {
+                if (now - c->piece > STUCK_USEC) {
+                        c->guilt++; /* since it was let go; or something else began just then */
+                        hold(c, now);
+                }
+                s->suspect = NULL;
+                return;
+        }
+        if (s->trial != HTTP_TRIAL_NONE) {
+                end_trial(s); /* it is something else */
+                return;
+        }
+        if (now - s->looked <= LOOK_USEC)
                 return;
         s->looked = now;
         TAILQ_FOREACH(c, &s->connections, entry)
         if (may_be_stuck(c) && leaves_unread(s, c))
                 refuse_line(s, c);
-        /* one that has been refused goes on for a moment: when that ends it is nobody else's doing */
-        TAILQ_FOREACH(c, &s->connections, entry)
-        if (c->closing && c->reading) {
-                end_trial(s);
-                return;
-        }
-        try_next(s, now);
+        begin_trial(s, now);
 }
 
-/* The library is content. Where that is so twice when the same one is held, it was no chance. */
+/* The library is content, so that nobody is stuck but those that are held. */
 static void end_circling(HttpServer *s) {
-        HttpConnection *c = s->suspect;
-
-        if (!c) {
+        if (s->trial == HTTP_TRIAL_NONE) {
                 s->circling = 0;
                 return;
         }
-        if (c == s->convict)
-                refuse_line(s, c);
-        end_trial(s); /* it goes on, or there are more of its kind */
-        s->convict = c;
+        if (s->suspect)
+                s->suspect->guilt = 0;
+        s->suspect = NULL;
+        s->trial = HTTP_TRIAL_RELEASING;
+        release_next(s);
 }
 
 /* --- requests --- */
@@ -347,10 +384,10 @@ static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, 
                 return MHD_YES;
         }
 
+        r->client->reading = false;
+        r->client->deadline = 0;
         if (!r->answered && !r->running) {
                 r->running = true;
-                r->client->reading = false;
-                r->client->deadline = 0;
                 r->route->handler(r, s->settings.userdata);
         }
         if (r->answered)
