@@ -42,7 +42,7 @@ typedef struct HttpConnection {
         TAILQ_ENTRY(HttpConnection) entry;
 } HttpConnection;
 
-/* Who is stuck, see server.c? */
+/* Who is stuck, see stuck.c? */
 typedef enum HttpTrial {
         HTTP_TRIAL_NONE,
         HTTP_TRIAL_HOLDING,   /* all that may be it are held */
@@ -125,6 +125,14 @@ void http_server_run_soon(HttpServer *s);
  * look at it again and keeps its descriptor until all that have been idle for longer are gone: so it is held, and let
  * go in the next turn. */
 void http_server_break(HttpServer *s, HttpConnection *c, struct MHD_Connection *connection);
+
+/* Answers in the middle of a body, and ends the connection. @detail: plain ASCII without quotes. */
+void http_connection_refuse(HttpServer *s, HttpConnection *c, ErrorKind kind, const char *detail);
+
+/* stuck.c: after a turn in which the library wanted to run at once each time, refuses those for whom it does so in vain;
+ * and after one in which it was content, so that nobody is stuck but those that are held. */
+void http_stuck_look(HttpServer *s);
+void http_stuck_content(HttpServer *s);
 
 /* request.c */
 /* Nobody watches the connection any more. */

@@ -6,7 +6,6 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/un.h>
@@ -25,10 +24,6 @@
 #define BODY_PATIENCE_USEC (30 * USEC_PER_SEC)
 #define BODY_RATE_MIN (64 * KIB) /* bytes a second that a body has to come with beyond that */
 #define LIBRARY_TIMEOUT_SEC 90U
-#define LOOK_USEC (20 * USEC_PER_MSEC)
-#define LOOKS_MIN 2U
-#define GUILT_MIN 2U
-#define STUCK_USEC USEC_PER_SEC
 
 /* --- connections --- */
 
@@ -88,9 +83,9 @@ static bool close_idle_one(HttpServer *s) {
         return false;
 }
 
-/* Ends a connection whose body does not come. While it reads, the library takes no answer: nothing was sent for this
- * request yet, so that it can be written beside it. */
-static void refuse_in_body(HttpServer *s, HttpConnection *c, ErrorKind kind, const char *detail) {
+/* While it reads, the library takes no answer: nothing was sent for this request yet, so that it can be written beside
+ * it. */
+void http_connection_refuse(HttpServer *s, HttpConnection *c, ErrorKind kind, const char *detail) {
         unsigned status = error_http_status(kind);
         char text[512], answer[1024];
 
@@ -117,7 +112,7 @@ static void close_late_ones(HttpServer *s) {
                 if (c->closing)
                         continue;
                 if (c->busy && c->reading && (!c->held || c->tried) && now > c->deadline)
-                        refuse_in_body(s, c, c->request->refused ? ERROR_TOO_LARGE : ERROR_REQUEST_TIMEOUT,
+                        http_connection_refuse(s, c, c->request->refused ? ERROR_TOO_LARGE : ERROR_REQUEST_TIMEOUT,
                                 "The body did not come in time.");
                 else if (!c->busy && now > (c->deadline ? c->deadline : c->since + IDLE_PATIENCE_USEC))
                         close_connection(c);
@@ -129,129 +124,6 @@ static bool wants_to_run(HttpServer *s) {
 
         /* other than "at once" are only time limits, which the tick looks after */
         return MHD_get_timeout(s->daemon, &timeout) == MHD_YES && timeout == 0;
-}
-
-static bool may_be_stuck(const HttpConnection *c) {
-        return c->reading && !c->held && !c->closing && !c->request->suspended && c->request->chunked;
-}
-
-static void refuse_line(HttpServer *s, HttpConnection *c) {
-        refuse_in_body(s, c, ERROR_MALFORMED, "A line of the chunked body is too long.");
-}
-
-/* Has what came for it been left where it is, from one look to the next, since its last piece? */
-static bool leaves_unread(const HttpServer *s, HttpConnection *c) {
-        usec_t since = MAX(c->piece, s->circling);
-        int unread = 0;
-
-        (void) ioctl(c->fd, FIONREAD, &unread);
-        c->n_unread = c->seen == since && unread > 0 && unread >= c->seen_unread ? c->n_unread + 1 : 0;
-        c->seen = since;
-        c->seen_unread = unread;
-        return c->n_unread >= LOOKS_MIN;
-}
-
-static void hold(HttpConnection *c, usec_t now) {
-        c->tried = true;
-        c->held = now;
-        http_request_suspend(c->request);
-}
-
-static void release(HttpConnection *c) {
-        c->tried = false;
-        c->held = 0; /* the time of a trial is the client's */
-        if (c->request)
-                http_request_resume(c->request);
-}
-
-/* Whoever was found out in two trials is refused. */
-static void end_trial(HttpServer *s) {
-        HttpConnection *c;
-
-        s->trial = HTTP_TRIAL_NONE;
-        s->suspect = NULL;
-        TAILQ_FOREACH(c, &s->connections, entry)
-        if (c->tried) {
-                if (!c->closing && c->guilt >= GUILT_MIN)
-                        refuse_line(s, c);
-                release(c);
-        }
-        http_server_run_soon(s); /* to see what is left of it */
-}
-
-/* Nothing has come since its buffer was full: it is one without which the library is content. All that may be it are
- * held; when that is so, they are let go again, one in each turn. */
-static void begin_trial(HttpServer *s, usec_t now) {
-        HttpConnection *c;
-
-        TAILQ_FOREACH(c, &s->connections, entry)
-        if (c->closing && c->reading)
-                return; /* one that has been refused goes on for a moment */
-        TAILQ_FOREACH(c, &s->connections, entry)
-        if (may_be_stuck(c) && now - MAX(c->piece, s->circling) > STUCK_USEC) {
-                if (c->accused != s->circling)
-                        c->guilt = 0;
-                c->accused = s->circling;
-                c->doubtful = true;
-                hold(c, now);
-                s->trial = HTTP_TRIAL_HOLDING;
-        }
-}
-
-static void release_next(HttpServer *s) {
-        HttpConnection *c;
-
-        TAILQ_FOREACH(c, &s->connections, entry)
-        if (c->tried && c->doubtful) {
-                c->doubtful = false;
-                s->suspect = c;
-                release(c);
-                return;
-        }
-        end_trial(s);
-}
-
-/* The library (0.9.75) turns in circles over a line of a chunked body that is longer than its buffer, until its own
- * time limit: it wants to run at once, again and again, and reads no more from that connection. This is called when it
- * wants to, as it did the last time. */
-static void look_for_stuck_ones(HttpServer *s) {
-        usec_t now = clock_monotonic();
-        HttpConnection *c = s->suspect;
-
-        if (s->circling == 0)
-                s->circling = s->looked = now;
-        if (s->trial == HTTP_TRIAL_RELEASING && c && may_be_stuck(c)) {
-                if (now - c->piece > STUCK_USEC) {
-                        c->guilt++; /* since it was let go; or something else began just then */
-                        hold(c, now);
-                }
-                s->suspect = NULL;
-                return;
-        }
-        if (s->trial != HTTP_TRIAL_NONE) {
-                end_trial(s); /* it is something else */
-                return;
-        }
-        if (now - s->looked <= LOOK_USEC)
-                return;
-        s->looked = now;
-        TAILQ_FOREACH(c, &s->connections, entry)
-        if (may_be_stuck(c) && leaves_unread(s, c))
-                refuse_line(s, c);
-        begin_trial(s, now);
-}
-
-/* The library is content, so that nobody is stuck but those that are held. */
-static void end_circling(HttpServer *s) {
-        if (s->trial == HTTP_TRIAL_NONE) {
-                s->circling = 0;
-                return;
-        }
-        if (s->suspect)
-                s->suspect->guilt = 0;
-        s->suspect = NULL;
-        s->trial = HTTP_TRIAL_RELEASING;
-        release_next(s);
 }
 
 /* --- requests --- */
@@ -461,11 +333,11 @@ static void run(HttpServer *s) {
         for (int i = 0; i < STEPS_PER_TURN; i++) {
                 (void) MHD_run(s->daemon);
                 if (!wants_to_run(s)) {
-                        end_circling(s);
+                        http_stuck_content(s);
                         return;
                 }
         }
-        look_for_stuck_ones(s);
+        http_stuck_look(s);
         http_server_run_soon(s);
 }
 
