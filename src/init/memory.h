@@ -5,7 +5,7 @@
 
 /* Memory of process 1: a sandbox that waits has as little as can be, a blank what its first command needs. */
 
-/* Gives back the whole pages of @size bytes at @from; what is in them is zeros then. */
+/* Gives back the whole pages of @size bytes at @start; what is in them is zeros then. */
 void memory_give_back(void *start, size_t size);
 
 /* Has the pages of these bytes there. */
