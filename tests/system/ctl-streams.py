@@ -18,6 +18,7 @@ import threading
 import time
 import urllib.request
 
+from free_port import free_port
 from patience import patience
 from session_client import ADDRESS, Session, call, expect, main, until
 
@@ -224,12 +225,6 @@ def test_copies():
             p = subprocess.run([PROGRAM, "cp", *args], env=ENV, capture_output=True)
             assert p.returncode != 0 and p.stderr.startswith(b"sandboxctl: "), (args, p)
         assert not (here / "none").exists()
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def test_forward():

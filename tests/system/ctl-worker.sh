@@ -3,24 +3,9 @@
 # lab: container
 # timeout: 180
 # sandboxctl worker ...: more workers under systemd, and everything as it was when it cannot be.
-set -u
-export LC_ALL=C.UTF-8
-passed=0 failed=0
-top=$(mktemp -d)
-trap 'rm -rf "$top"' EXIT
+# shellcheck source=tests/system/ctl-checks.sh
+. /lab/system/ctl-checks.sh
 units=/etc/systemd/system
-
-check() { # NAME COMMAND...
-    local name=$1
-    shift
-    if "$@" >"$top/log" 2>&1; then
-        passed=$((passed + 1))
-    else
-        failed=$((failed + 1))
-        echo "FAILED: $name"
-        head -n 20 "$top/log" | sed 's/^/    /'
-    fi
-}
 
 refused() { # PATTERN COMMAND...: fails, tells why, leaves no file and no unit
     local pattern=$1
@@ -109,5 +94,4 @@ check "a worker that does not start" refused 'journalctl' sandboxctl worker add 
 check "is not left behind" sh -c '! systemctl is-active -q sandboxd@w4.socket && ! systemctl is-enabled -q sandboxd@w4.socket'
 rm /etc/sandboxd/worker/w4.conf
 
-echo "$passed passed, $failed failed"
-[ $failed = 0 ]
+checked

@@ -20,6 +20,7 @@ import threading
 import time
 import errno
 
+from free_port import free_port
 from injected import Injected
 from patience import patience
 
@@ -45,12 +46,6 @@ def until(condition, seconds, text):
             raise Problem(text() if callable(text) else text)
         time.sleep(0.02)
     return time.monotonic() - begin
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def children(pid):

@@ -6,7 +6,6 @@ import os
 import pathlib
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,15 +15,10 @@ import urllib.parse
 import urllib.request
 
 sys.dont_write_bytecode = True
+from free_port import free_port  # noqa: E402
 from patience import within  # noqa: E402
 
 BUILD, TOP = map(pathlib.Path, sys.argv[1:3])
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Lab:

@@ -6,19 +6,7 @@
 
 worker='' coordinator=''
 
-# others may run beside it, and none that clients are given
-free_port() {
-    python3 -c '
-import random, socket
-while True:
-    with socket.socket() as s:
-        try:
-            s.bind(("127.0.0.1", random.randrange(20000, 30000)))
-        except OSError:
-            continue
-        print(s.getsockname()[1])
-        break'
-}
+free_port() { python3 "$(dirname "${BASH_SOURCE[0]}")/free_port.py"; }
 
 # in worker_run
 worker_run_coordinator() {

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import tempfile
 
+from free_port import free_port
 from patience import within
 
 CASES = []
@@ -33,12 +34,6 @@ def until(seconds, condition, text):
     value = within(seconds, condition)
     check(value, f"{text}: not within {seconds} s")
     return value
-
-
-def free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 class Answer:

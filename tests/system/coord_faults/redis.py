@@ -11,10 +11,11 @@ import subprocess
 import tempfile
 import time
 
+from free_port import free_port
 from patience import patience
 
 from . import fake
-from .driver import case, check, free_port, until
+from .driver import case, check, until
 
 
 class Redis:
